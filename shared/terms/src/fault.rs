@@ -215,6 +215,13 @@ impl Fault {
         self
     }
 
+    /// Adds wrong fields.
+    #[must_use]
+    pub fn violating(mut self, violations: impl IntoIterator<Item = Violation>) -> Self {
+        self.0.violations.extend(violations);
+        self
+    }
+
     /// Puts the fields of this fault below `prefix`: `value` becomes `identifiers[2].value`.
     #[must_use]
     pub fn within(mut self, prefix: &str) -> Self {
