@@ -67,7 +67,7 @@ fn generate() -> Files {
 
 /// The descriptors for reflection (everything), and those for which code is made.
 fn compile() -> (Vec<u8>, FileDescriptorSet) {
-    let include = root().join("proto");
+    let include = root();
     let mut sources = Vec::new();
     find(&include.join("rapport"), &mut sources);
     sources.sort();
