@@ -1,1 +1,78 @@
+//! Identity: who is this, really, and how can we reach them?
+//!
+//! | file | subject |
+//! |---|---|
+//! | [`config`] | the section `[identity]` |
+//! | `grpc` | one RPC per file: decode, call, encode |
+//! | [`store`] | the customers on SQLite and PostgreSQL |
+//! | `feed` | what identity tells the other services; it follows nobody |
+//! | [`section`] | its part of the hot profile, and references resolved for others |
+//! | `reader`, `cache` | customers in process |
+//!
+//! The decisions are in `identity-domain`; why things are as they are is in `DECISIONS.md`.
 
+#![forbid(unsafe_code)]
+
+mod cache;
+pub mod config;
+mod encode;
+mod feed;
+mod grpc;
+mod reader;
+pub mod section;
+pub mod store;
+
+use std::sync::Arc;
+
+use data::Store;
+use host::{Built, Check, Context, Routes};
+use profile::Marks;
+use rapport_proto::identity::v1::identity_service_server::IdentityServiceServer;
+use sea_orm_migration::MigrationTrait;
+use terms::{Fault, Reason, Service};
+
+pub use self::{
+    config::IdentityConfig,
+    grpc::{ACCESS, NOT_YET_SERVED},
+    section::IdentityReader,
+    store::SqlCustomers,
+};
+
+/// The schema of identity, in the order in which it is applied.
+pub fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+    store::migrations::all()
+}
+
+/// Builds the service over its store, which is migrated. `marks` hears of every customer that changes.
+///
+/// # Errors
+/// [`Reason::InvalidFields`] for a configuration that cannot work.
+pub async fn build(context: &Context, store: Store, marks: Marks) -> Result<Built, Fault> {
+    let config: IdentityConfig = settings(context)?;
+    let customers = SqlCustomers::new(store.clone(), context.ids.clone(), marks);
+    let reader = reader::Reader::new(Arc::new(customers.clone()), store.clone(), config.cache_bytes);
+    let customers = Arc::new(customers.tell(reader.clone()));
+    let hearer = reader.clone();
+    let mut tasks = vec![store.keep_up(context.shutdown.clone())];
+    if config.cache_bytes > 0 {
+        tasks.push(data::tail(Arc::new(store.feed()), move |batch| hearer.hear(batch), context.shutdown.clone()));
+    }
+    let ports = grpc::Ports { customers, reader, policy: config.policy()?, clock: context.clock.clone() };
+    let server = host::tuned!(context, IdentityServiceServer::new(grpc::Handler::new(ports)));
+    Ok(Built {
+        name: Service::Identity,
+        routes: Routes::new().add(server),
+        access: ACCESS,
+        tasks,
+        checks: vec![Check::new("identity.store", move || {
+            let store = store.clone();
+            async move { store.ping().await }
+        })],
+        unserved: NOT_YET_SERVED,
+    })
+}
+
+/// The section `[identity]`.
+fn settings(context: &Context) -> Result<IdentityConfig, Fault> {
+    context.config.section("identity").map_err(|problems| Fault::new(Reason::InvalidFields, problems.to_string()))
+}

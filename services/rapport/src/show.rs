@@ -22,7 +22,7 @@ use rapport_proto::{
     },
 };
 use time::{OffsetDateTime, macros::format_description};
-use tonic::transport::Channel;
+use crate::connect::Transport;
 
 /// How many interactions the page shows.
 const TIMELINE: i32 = 10;
@@ -42,7 +42,7 @@ pub fn reference(text: &str) -> CustomerRef {
 ///
 /// # Errors
 /// When there is none such, or a service does not answer.
-pub async fn customer(channel: Channel, text: &str) -> Result<String> {
+pub async fn customer(channel: Transport, text: &str) -> Result<String> {
     let customer = Some(reference(text));
     let found = IdentityServiceClient::new(channel.clone())
         .get_customer(GetCustomerRequest { customer: customer.clone(), ..GetCustomerRequest::default() })

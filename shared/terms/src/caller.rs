@@ -115,6 +115,8 @@ pub struct Caller {
     pub subject: Arc<str>,
     /// What the credential allows.
     pub scopes: Arc<[Scope]>,
+    /// Whether the credential is a service's, of every tenant: it chose `tenant` itself, and follows whole feeds.
+    pub every_tenant: bool,
 }
 
 impl Caller {
@@ -124,6 +126,7 @@ impl Caller {
             tenant,
             subject: subject.into(),
             scopes: Arc::new([Scope { service: "*".to_owned(), access: Access::Admin }]),
+            every_tenant: false,
         }
     }
 
@@ -153,6 +156,7 @@ mod tests {
             tenant: "t".parse().unwrap(),
             subject: "s".into(),
             scopes: Arc::new(["identity.write".parse().unwrap()]),
+            every_tenant: false,
         };
         assert!(caller.may("identity", Access::Read));
         assert!(caller.may("identity", Access::Write));

@@ -62,14 +62,20 @@ macro_rules! reasons {
 reasons! {
     /// One or more fields are wrong; `BadRequest` lists every one.
     InvalidFields = "INVALID_FIELDS", Invalid;
+    /// The page token is none that this list gave out for the same request.
+    PageTokenInvalid = "PAGE_TOKEN_INVALID", Invalid;
+    /// The revision is none that a write returned.
+    RevisionInvalid = "REVISION_INVALID", Invalid;
     /// A rule does not parse or type-check; the violations give line and column.
     RuleInvalid = "RULE_INVALID", Invalid;
     /// The `request_id` was used before with another body.
     RequestIdReused = "REQUEST_ID_REUSED", AlreadyExists;
     /// The name is taken by another resource of the same kind.
     NameTaken = "NAME_TAKEN", AlreadyExists;
+    /// The same outcome of a decision was reported before with another value.
+    OutcomeConflict = "OUTCOME_CONFLICT", AlreadyExists;
     /// The given id was used before with another content.
-    IdReused = "ID_REUSED", AlreadyExists;
+    IdReused = "INTERACTION_ID_REUSED", AlreadyExists;
     /// No such customer.
     CustomerNotFound = "CUSTOMER_NOT_FOUND", NotFound;
     /// No such interaction.
@@ -94,12 +100,14 @@ reasons! {
     TreatmentInUse = "TREATMENT_IN_USE", Precondition;
     /// The customer was erased.
     CustomerErased = "CUSTOMER_ERASED", Precondition;
-    /// The statement was retracted before.
-    StatementRetracted = "STATEMENT_RETRACTED", Precondition;
     /// The etag is not the current one.
     EtagStale = "ETAG_STALE", Stale;
     /// Two writes met; retry.
-    WriteConflict = "WRITE_CONFLICT", Stale;
+    WriteConflict = "CONFLICT", Stale;
+    /// The cursor is not one that this feed gave out for this partition.
+    FeedCursorInvalid = "FEED_CURSOR_INVALID", Invalid;
+    /// No such service, or it does not live here.
+    ServiceUnknown = "SERVICE_UNKNOWN", NotFound;
     /// The cursor points before what is kept; begin again from a snapshot.
     FeedCursorExpired = "FEED_CURSOR_EXPIRED", OutOfRange;
     /// The request carries no credential.

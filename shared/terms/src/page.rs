@@ -23,7 +23,8 @@ impl PageRequest {
     /// list is refused.
     ///
     /// # Errors
-    /// [`Reason::InvalidFields`] for a negative size or a token that this list did not give out.
+    /// [`Reason::InvalidFields`] for a negative size, [`Reason::PageTokenInvalid`] for a token that this list did not give
+    /// out.
     pub fn parse(page_size: i32, page_token: &str, scope: &str) -> Result<Self, Fault> {
         let size = match u32::try_from(page_size) {
             Err(_) => {
@@ -42,7 +43,7 @@ impl PageRequest {
         let foreign = || {
             Fault::invalid(
                 "page_token",
-                Reason::InvalidFields,
+                Reason::PageTokenInvalid,
                 "is not a token that this list gave out for the same request; leave it empty to start again",
             )
         };

@@ -140,9 +140,9 @@ impl Revision {
     /// Reads the request field `field`; an empty text demands nothing.
     ///
     /// # Errors
-    /// [`Reason::InvalidFields`] for a text that no write returned.
+    /// [`Reason::RevisionInvalid`] for a text that no write returned.
     pub fn parse(field: &str, text: &str) -> Result<Self, Fault> {
-        text.parse().map_err(|e: ParseRevisionError| Fault::invalid(field, Reason::InvalidFields, e.to_string()))
+        text.parse().map_err(|e: ParseRevisionError| Fault::invalid(field, Reason::RevisionInvalid, e.to_string()))
     }
 
     /// The stored form: a version byte, then for each entry service, partition, xid and seq.

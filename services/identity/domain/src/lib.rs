@@ -1,1 +1,49 @@
+//! Identity: who is this, really, and how can we reach them?
+//!
+//! Sources describe someone in **records**; a record claims **identifiers**. Records that share a unique identifier
+//! describe one **customer**: a customer is a connected component of records and identifiers under that evidence. A
+//! merge therefore edits evidence, never facts.
+//!
+//! | file | subject |
+//! |---|---|
+//! | [`name`], [`normalise`], [`policy`] | what namespaces, sources, traits and identifier values look like |
+//! | [`record`] | [`Record`], [`Claim`]: what a source said, as it said it |
+//! | [`golden`] | survivorship: which value of a trait wins, and why |
+//! | [`customer`] | [`Customer`]: all of it, as readers see it |
+//! | [`view`] | [`View`]: the part of the graph that a decision reads; how a change alters it |
+//! | [`identify`] | `Identify`: check, then decide; [`identify_stream`] folds many into one [`Batch`] |
+//! | [`lookup_customer`], [`list_customers`] | the reading verbs that have rules of their own |
+//! | [`history`] | every creation, link and merge, with actor and reason |
+//! | [`ports`] | [`Customers`]: what a store offers |
+//! | [`memory`] | a store without a disk |
+//! | `contract` | the exam that every store sits (feature `contract`) |
 
+#![forbid(unsafe_code)]
+
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+pub mod customer;
+pub mod golden;
+pub mod history;
+pub mod identify;
+pub mod identify_stream;
+pub mod list_customers;
+pub mod lookup_customer;
+pub mod memory;
+pub mod name;
+pub mod normalise;
+pub mod policy;
+pub mod ports;
+pub mod record;
+pub mod view;
+
+pub use customer::{Customer, CustomerIdentifier, Kind, TraitValue};
+pub use golden::Golden;
+pub use history::{HistoryEntry, HistoryId, HistoryKind};
+pub use identify::{ClaimInput, Evidence, Guard, Identified, Identify, IdentifyInput, MatchReason, Refusal};
+pub use identify_stream::{Batch, News, identify_all};
+pub use memory::MemoryCustomers;
+pub use policy::Policy;
+pub use ports::{Customers, Verdicts};
+pub use record::{Claim, Facts, Observed, Record, RecordId, RecordKey, SourceKey};
+pub use view::{CustomerState, Lead, Merge, Moment, Node, View};

@@ -11,8 +11,9 @@ use rapport_proto::{
     },
 };
 use serde_json::json;
-use tonic::{Code, Status, transport::Channel};
+use tonic::{Code, Status};
 
+use crate::connect::Transport;
 use crate::import::value::prost_value;
 
 /// Name, for people, definition.
@@ -117,7 +118,7 @@ const OFFERS: &[Offer] = &[
 ///
 /// # Errors
 /// When the server goes away or refuses a definition.
-pub async fn create(channel: &Channel) -> Result<()> {
+pub async fn create(channel: &Transport) -> Result<()> {
     let mut segmentation = SegmentationServiceClient::new(channel.clone());
     for (name, display_name, definition) in SEGMENTS {
         let segment = Segment {

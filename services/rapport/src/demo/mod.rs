@@ -20,13 +20,14 @@ use rapport_proto::{
         decide_result,
     },
     google::r#type::Money,
+    identity::v1::{LookupCustomerRequest, identity_service_client::IdentityServiceClient},
     interaction::v1::{
         Consent, ConsentState, LawfulBasis, RecordConsentRequest, interaction_service_client::InteractionServiceClient,
     },
     r#type::v1::{CustomerRef, Identifier, Motivation, customer_ref::Ref},
 };
 use terms::{Clock, Timestamp};
-use tonic::transport::Channel;
+use crate::connect::Transport;
 
 use crate::import::{progress, send, template::Row, value::prost_time};
 use lines::Demo;
@@ -38,7 +39,7 @@ const CALLS: usize = 64;
 ///
 /// # Errors
 /// When the server goes away, or refuses a line: the demo's lines are all good.
-pub async fn load(channel: Channel, clock: &dyn Clock) -> Result<()> {
+pub async fn load(channel: Transport, clock: &dyn Clock) -> Result<()> {
     let demo = Demo::read(clock.now())?;
     stream(&channel, "households", lines::HOUSEHOLDS, &demo, demo.households.clone()).await?;
     consents(&channel, &demo).await?;
@@ -49,13 +50,52 @@ pub async fn load(channel: Channel, clock: &dyn Clock) -> Result<()> {
     outcomes(&channel, &demo).await
 }
 
+/// The household of the banner: it buys spirits now and then, and told us its demographics.
+const SHOWN: &str = "1";
+
+/// What to try first, as lines to paste.
+///
+/// # Errors
+/// When the server does not know the household.
+pub async fn banner(channel: &Transport, address: std::net::SocketAddr) -> Result<String> {
+    let request = LookupCustomerRequest { customer: Some(household(SHOWN)), ..LookupCustomerRequest::default() };
+    let reply = IdentityServiceClient::new(channel.clone()).lookup_customer(request).await?.into_inner();
+    let port = address.port();
+    let server = if port == 7400 { String::new() } else { format!(" --address http://{address}") };
+    let decide = format!(
+        r#"grpcurl -plaintext -d '{{"customer": {{"identifier": {{"namespace": "household", "value": "{SHOWN}"}}}}, "touchpoint": "home-page", "limit": 3}}' \
+      localhost:{port} rapport.customization.v1.CustomizationService/Decide"#
+    );
+    Ok(format!(
+        r#"
+The demo is loaded, for the tenant `default`, at {address}. Three things to try:
+
+1. Who is household {SHOWN} ({id})?
+
+  rapport show customer household:{SHOWN}{server}
+
+2. What would the home page show it?
+
+  {decide}
+
+3. It tells us something; ask 2 again: it comes out differently, and `because` names the statement.
+
+  grpcurl -plaintext -d '{{"customer": {{"identifier": {{"namespace": "household", "value": "{SHOWN}"}}}}, "statement": {{"topic": "alcohol", "kind": "STATEMENT_KIND_BOUNDARY", "value": true, "utterance": "I never want alcohol offers"}}}}' \
+      localhost:{port} rapport.interaction.v1.InteractionService/RecordStatement
+  grpcurl -plaintext -d '{{"customer": {{"identifier": {{"namespace": "household", "value": "{SHOWN}"}}}}, "statement": {{"topic": "diet", "kind": "STATEMENT_KIND_NEED", "value": "vegetarian", "utterance": "I cook vegetarian"}}}}' \
+      localhost:{port} rapport.interaction.v1.InteractionService/RecordStatement
+"#,
+        id = reply.customer_id,
+    ))
+}
+
 /// How a household is named in calls.
 pub fn household(id: &str) -> CustomerRef {
     let identifier = Identifier { namespace: "household".to_owned(), value: id.to_owned() };
     CustomerRef { r#ref: Some(Ref::Identifier(identifier)) }
 }
 
-async fn stream(channel: &Channel, noun: &str, mapping: &str, demo: &Demo, rows: Vec<Row>) -> Result<()> {
+async fn stream(channel: &Transport, noun: &str, mapping: &str, demo: &Demo, rows: Vec<Row>) -> Result<()> {
     let mapping = lines::mapping(mapping, demo.shift_days)?;
     let bar = progress(noun, rows.len() as u64);
     let lines = rows.into_iter().zip(1..).map(|(row, number)| send::Line { number, row: Ok(row) });
@@ -71,7 +111,7 @@ async fn stream(channel: &Channel, noun: &str, mapping: &str, demo: &Demo, rows:
 }
 
 /// Who holds the retailer's card may be written to, as long as they do not object.
-async fn consents(channel: &Channel, demo: &Demo) -> Result<()> {
+async fn consents(channel: &Transport, demo: &Demo) -> Result<()> {
     let client = InteractionServiceClient::new(channel.clone());
     let bar = progress("permissions", demo.households.len() as u64);
     let mut calls = tokio::task::JoinSet::new();
@@ -113,7 +153,7 @@ async fn finish_one(calls: &mut tokio::task::JoinSet<Result<(), tonic::Status>>)
 
 /// Decides the next mailing of who redeemed coupons, and reports what they redeemed since as its outcome: the log then
 /// holds decisions with outcomes, as after weeks of use.
-async fn outcomes(channel: &Channel, demo: &Demo) -> Result<()> {
+async fn outcomes(channel: &Transport, demo: &Demo) -> Result<()> {
     let mut client = CustomizationServiceClient::new(channel.clone());
     let mut redeemed: BTreeMap<String, Timestamp> = BTreeMap::new();
     for row in &demo.redemptions {

@@ -431,8 +431,8 @@ mod tests {
         assert_eq!(money("12"), Ok(Some((12, 0))));
         assert_eq!(money("0.000000001"), Ok(Some((0, 1))));
         assert_eq!(money(""), Ok(None));
-        for wrong in ["1,5", "1.", ".5", "1.0000000001", "--1", "1e3", "99999999999999999999"] {
-            assert!(money(wrong).is_err() || wrong == "1.", "{wrong}");
+        for wrong in ["1,5", ".5", "1.0000000001", "--1", "1e3", "99999999999999999999"] {
+            assert!(money(wrong).is_err(), "{wrong}");
         }
     }
 }

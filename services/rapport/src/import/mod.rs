@@ -6,6 +6,7 @@
 //! | [`template`] | `{column}` texts, and typed values |
 //! | [`source`] | lines of CSV or JSON, plain or gzipped |
 //! | [`send`] | the RPCs: a stream of customers or interactions, statements side by side |
+//! | [`value`] | values as protobuf has them |
 //! | [`ledger`] | which lines are done, and the failure file |
 //!
 //! Sending a line twice changes nothing (its key makes it the same record), so an import that was cut off is started
@@ -16,12 +17,13 @@ pub mod mapping;
 pub mod send;
 pub mod source;
 pub mod template;
+pub mod value;
 
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use tonic::transport::Channel;
+use crate::connect::Transport;
 
 use ledger::Ledger;
 use mapping::Mapping;
@@ -54,7 +56,7 @@ pub struct Summary {
 ///
 /// # Errors
 /// When the input cannot be read, or the server goes away. What was acknowledged is kept: the same command goes on.
-pub async fn run(channel: Channel, job: Job) -> Result<Summary> {
+pub async fn run(channel: Transport, job: Job) -> Result<Summary> {
     let mut ledger = Ledger::open(&job.input, job.failures.as_deref(), job.restart)?;
     let total = source::count(&job.input)?;
     let bar = progress(job.mapping.noun(), total);

@@ -13,8 +13,10 @@ use rapport_proto::{
 };
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status, transport::Channel};
+use tonic::{Code, Status};
 use tonic_types::StatusExt;
+
+use crate::connect::Transport;
 
 use super::{
     mapping::{Becomes, CustomerMapping, InteractionMapping, Mapping, StatementMapping},
@@ -57,7 +59,7 @@ type Outcomes = mpsc::Sender<Result<Outcome>>;
 
 /// Sends `lines`; each comes back with what became of it, in any order. An error ends it.
 pub fn send(
-    channel: Channel,
+    channel: Transport,
     mapping: Arc<Mapping>,
     lines: impl Iterator<Item = Line> + Send + 'static,
 ) -> mpsc::Receiver<Result<Outcome>> {
@@ -133,7 +135,7 @@ fn fit<T>(line: &Line, make: impl Fn(&Row) -> Result<T, Unfit>) -> Result<T, Rej
 }
 
 async fn customers(
-    channel: Channel,
+    channel: Transport,
     mapping: &Arc<Mapping>,
     fields: &CustomerMapping,
     lines: impl Iterator<Item = Line> + Send + 'static,
@@ -160,7 +162,7 @@ async fn customers(
 }
 
 async fn interactions(
-    channel: Channel,
+    channel: Transport,
     mapping: &Arc<Mapping>,
     fields: &InteractionMapping,
     lines: impl Iterator<Item = Line> + Send + 'static,
@@ -196,7 +198,7 @@ fn complete(underway: &Underway) -> Result<()> {
 }
 
 async fn statements(
-    channel: Channel,
+    channel: Transport,
     mapping: &Arc<Mapping>,
     fields: &StatementMapping,
     lines: impl Iterator<Item = Line> + Send + 'static,

@@ -1,0 +1,110 @@
+//! Who is meant: references to customers, resolved by identity.
+
+use std::sync::Arc;
+
+use host::{Call, Peers};
+use moka::sync::Cache;
+use profile::Profiles;
+use rapport_proto::profile::v1::{ResolveRefsRequest, profile_service_client::ProfileServiceClient};
+use terms::{CustomerId, CustomerRef, Fault, FaultKind, Identifier, Position, Reason, Revision, Service, Tenant};
+
+use crate::known::Known;
+
+/// Finds profiles by references.
+#[derive(Clone)]
+pub(crate) struct Customers {
+    profiles: Profiles<Known>,
+    peers: Peers,
+    identifiers: Cache<(Tenant, Identifier), Lead>,
+}
+
+/// To whom an identifier led, and what identity's section of that customer showed then. Any change of the customer's
+/// identifiers changes the section: an entry that does not match it any more is thrown away.
+#[derive(Debug, Clone, Copy)]
+struct Lead {
+    customer: CustomerId,
+    identity_at: Position,
+}
+
+impl Customers {
+    pub(crate) fn new(profiles: Profiles<Known>, peers: Peers, identifiers: u64) -> Self {
+        Self { profiles, peers, identifiers: Cache::new(identifiers) }
+    }
+
+    /// A profile that is in process and fresh enough: no waiting.
+    pub(crate) fn hot(&self, tenant: &Tenant, reference: &CustomerRef, at_least: &Revision) -> Option<Arc<Known>> {
+        match reference {
+            CustomerRef::Id(id) => self.profiles.hot(tenant, *id, at_least),
+            CustomerRef::Identifier(identifier) => {
+                let lead = self.identifiers.get(&(tenant.clone(), identifier.clone()))?;
+                let known = self.profiles.hot(tenant, lead.customer, at_least)?;
+                (known.identity_at == lead.identity_at).then_some(known)
+            }
+        }
+    }
+
+    /// What is known of whomever `reference` means; the survivor, if the customer was merged. An unknown identifier is
+    /// `None`.
+    ///
+    /// # Errors
+    /// [`Reason::CustomerNotFound`] for an unknown id, [`Reason::CustomerErased`], [`Reason::RevisionNotReached`].
+    pub(crate) async fn find(
+        &self,
+        call: &Call,
+        reference: &CustomerRef,
+        at_least: &Revision,
+    ) -> Result<Option<Arc<Known>>, Fault> {
+        let tenant = call.tenant();
+        if let Some(known) = self.hot(tenant, reference, at_least) {
+            return Ok(Some(known));
+        }
+        let customer = match reference {
+            CustomerRef::Id(id) => *id,
+            CustomerRef::Identifier(identifier) => match self.resolve(call, identifier, at_least).await? {
+                Some(customer) => customer,
+                None => return Ok(None),
+            },
+        };
+        let known = self.read(tenant, customer, at_least).await?;
+        if let CustomerRef::Identifier(identifier) = reference
+            && !known.profile.degraded.identity
+        {
+            // The survivor may be another than who was resolved: the next look-up begins with it.
+            let lead = Lead { customer: known.profile.customer.unwrap_or(customer), identity_at: known.identity_at };
+            self.identifiers.insert((tenant.clone(), identifier.clone()), lead);
+        }
+        Ok(Some(known))
+    }
+
+    /// The profile; without the sections whose owners are away, if need be.
+    async fn read(&self, tenant: &Tenant, customer: CustomerId, at_least: &Revision) -> Result<Arc<Known>, Fault> {
+        match self.profiles.get(tenant, customer, at_least).await {
+            Err(fault) if is_away(&fault) => self.profiles.get_partial(tenant, customer, at_least).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn resolve(
+        &self,
+        call: &Call,
+        identifier: &Identifier,
+        at_least: &Revision,
+    ) -> Result<Option<CustomerId>, Fault> {
+        let peer = self.peers.get(Service::Identity).for_call(call);
+        let request = ResolveRefsRequest {
+            refs: vec![host::encode::customer(&CustomerRef::Identifier(identifier.clone()))],
+            at_least: at_least.to_string(),
+        };
+        let reply = ProfileServiceClient::new(peer).resolve_refs(request).await.map_err(host::fault)?.into_inner();
+        match reply.customer_ids.first().map(String::as_str) {
+            None | Some("") => Ok(None),
+            Some(id) => id.parse().map(Some).map_err(Fault::internal),
+        }
+    }
+}
+
+/// Whether a profile may be read without those who do not answer.
+fn is_away(fault: &Fault) -> bool {
+    fault.reason() != Reason::RevisionNotReached
+        && matches!(fault.kind(), FaultKind::Unavailable | FaultKind::Late | FaultKind::Internal)
+}

@@ -1,0 +1,209 @@
+//! `Decide`.
+
+use std::sync::Arc;
+
+use customization_domain::{
+    Ask, Decision,
+    catalog::Place,
+    decide as choose,
+    ports::{DecisionLog, Entry, News},
+};
+use host::{Call, decode};
+use prost::Message;
+use rapport_proto::customization::v1::{DecideRequest, DecideResponse};
+use rules::Value;
+use terms::{CustomerRef, Fault, Reason, Revision, Timestamp, Violations};
+
+use super::Ports;
+use crate::{
+    feed::via,
+    known::Known,
+    record::{Body, Circumstances, effects},
+    reply,
+    store::Shelf,
+    values,
+};
+
+/// The largest context, in bytes.
+const CONTEXT_MAX: usize = 16 << 10;
+/// The deepest context, in levels.
+const DEPTH_MAX: usize = 8;
+
+pub(super) async fn decide(ports: &Ports, call: Call, body: DecideRequest) -> Result<DecideResponse, Fault> {
+    let once = super::once(&call, "Decide", &body.request_id, &body)?;
+    let wanted = Wanted::decode(body)?;
+    let Made { entry, mut response } = make(ports, &call, &wanted).await?;
+    let Some(entry) = entry else { return Ok(response) };
+    match once {
+        None => response.revision = ports.store.record(entry).await?.to_string(),
+        Some(once) => {
+            let written = ports.store.record_once(once, entry, response.encode_to_vec()).await?;
+            response = DecideResponse::decode(&*written.value).map_err(Fault::internal)?;
+            response.revision = written.revision.to_string();
+        }
+    }
+    Ok(response)
+}
+
+/// A decision that is asked for.
+pub(super) struct Wanted {
+    customer: CustomerRef,
+    touchpoint: String,
+    /// Serialized, as it is logged.
+    context_bytes: Vec<u8>,
+    context: Value,
+    pub(super) at_least: Revision,
+    explain: bool,
+    limit: u32,
+    dry_run: bool,
+}
+
+impl Wanted {
+    pub(super) fn decode(body: DecideRequest) -> Result<Self, Fault> {
+        let mut wrong = Violations::new();
+        let customer = wrong.take(decode::customer("customer", body.customer));
+        super::check_which(&mut wrong, "touchpoint", &body.touchpoint);
+        let (context_bytes, context) = match body.context {
+            None => (Vec::new(), Value::Null),
+            Some(given) => context(&mut wrong, &given),
+        };
+        let at_least = wrong.take(Revision::parse("at_least", &body.at_least)).unwrap_or_default();
+        let limit = u32::try_from(body.limit).unwrap_or_else(|_| {
+            wrong.add("limit", format!("is {}; it must not be negative", body.limit));
+            0
+        });
+        let (true, Some(customer)) = (wrong.is_empty(), customer) else { return Err(decode::refused(wrong)) };
+        Ok(Self {
+            customer,
+            touchpoint: body.touchpoint,
+            context_bytes,
+            context,
+            at_least,
+            explain: body.explain,
+            limit,
+            dry_run: body.dry_run,
+        })
+    }
+}
+
+fn context(wrong: &mut Violations, given: &prost_types::Struct) -> (Vec<u8>, Value) {
+    let bytes = given.encode_to_vec();
+    if bytes.len() > CONTEXT_MAX {
+        wrong.add("context", format!("has {} bytes; at most {CONTEXT_MAX} are taken", bytes.len()));
+    }
+    let context = values::map(Some(given));
+    wrong.add_if(depth(&context) > DEPTH_MAX, "context", "is nested deeper than 8 levels");
+    (bytes, context)
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::List(items) => 1 + items.iter().map(depth).max().unwrap_or_default(),
+        Value::Map(entries) => 1 + entries.values().map(depth).max().unwrap_or_default(),
+        _ => 0,
+    }
+}
+
+/// A decision that was made: what is to be logged, if it is not a dry run, and the reply, but for its revision.
+pub(super) struct Made {
+    pub(super) entry: Option<Entry>,
+    pub(super) response: DecideResponse,
+}
+
+pub(super) async fn make(ports: &Ports, call: &Call, wanted: &Wanted) -> Result<Made, Fault> {
+    let tenant = call.tenant();
+    let shelf = ports.store.shelf(tenant, &wanted.at_least).await?;
+    let place = shelf.catalog.place_of(&wanted.touchpoint)?;
+    let known = match ports.customers.hot(tenant, &wanted.customer, &wanted.at_least) {
+        Some(known) => known,
+        None => {
+            let found = ports.customers.find(call, &wanted.customer, &wanted.at_least).await?;
+            found.unwrap_or_else(|| Arc::new(Known::nobody()))
+        }
+    };
+    let (now, seed) = (ports.clock.now(), ports.ids.seed());
+    let limit = (wanted.limit > 0).then_some(wanted.limit as usize);
+    let ask = Ask { place, profile: &known.profile, context: &wanted.context, now, seed, limit };
+    let decision = choose(&ask);
+    let mut response = encode(&shelf, place, &known, &decision, wanted.explain, now);
+    let entry = (!wanted.dry_run).then(|| entry(ports, call, wanted, place, &known, &decision, (now, seed)));
+    if let Some(entry) = &entry {
+        response.decision_id = entry.id.to_string();
+    }
+    Ok(Made { entry, response })
+}
+
+fn entry(
+    ports: &Ports,
+    call: &Call,
+    wanted: &Wanted,
+    place: &Place,
+    known: &Known,
+    decision: &Decision,
+    (now, seed): (Timestamp, u64),
+) -> Entry {
+    let made = Circumstances {
+        seed,
+        limit: wanted.limit,
+        explained: wanted.explain,
+        context: wanted.context_bytes.clone(),
+        revision: if known.revision.is_empty() { Vec::new() } else { known.revision.to_bytes() },
+        degraded: known.profile.degraded,
+        actor: call.caller.subject.to_string(),
+    };
+    let name = |ranked: &customization_domain::decide::Ranked| {
+        ranked.pick.of(place).map(|candidate| candidate.name().to_owned())
+    };
+    let sealer = ports.store.store().sealer();
+    let arrived_via = match &wanted.customer {
+        CustomerRef::Identifier(identifier) if known.profile.customer.is_some() => {
+            Some(via(sealer, call.tenant(), identifier))
+        }
+        _ => None,
+    };
+    Entry {
+        tenant: call.tenant().clone(),
+        id: ports.ids.next(),
+        customer: known.profile.customer,
+        arrived_via,
+        touchpoint: place.touchpoint.id,
+        catalog_version: place.catalog_version,
+        at: now,
+        inputs: known.inputs.clone(),
+        body: Body::new(place, decision, made).encode_to_vec(),
+        effects: effects(decision),
+        news: News {
+            actor: call.caller.subject.clone(),
+            touchpoint: place.touchpoint.spec.name.clone(),
+            treatments: decision.ranked.iter().filter_map(name).collect(),
+            defaulted: decision.defaulted,
+        },
+    }
+}
+
+fn encode(
+    shelf: &Shelf,
+    place: &Place,
+    known: &Known,
+    decision: &Decision,
+    explain: bool,
+    now: Timestamp,
+) -> DecideResponse {
+    let content = |treatment| shelf.contents.get(&treatment).cloned();
+    DecideResponse {
+        customer_id: known.profile.customer.map_or_else(String::new, |customer| customer.to_string()),
+        treatments: reply::ranked(place, &decision.ranked, explain, content),
+        excluded: if explain { reply::excluded(place, &decision.excluded) } else { Vec::new() },
+        because: if explain { reply::because(place, &decision.because) } else { Vec::new() },
+        defaulted: decision.defaulted,
+        identity_confidence: known.profile.identity.confidence(),
+        decide_time: Some(host::encode::timestamp(now)),
+        degraded: reply::degraded(known.profile.degraded),
+        ..DecideResponse::default()
+    }
+}
+
+/// There is no such decision.
+pub(super) fn not_found(decision: &str) -> Fault {
+    Fault::not_found(Reason::DecisionNotFound, format!("decision `{decision}`"))
+}

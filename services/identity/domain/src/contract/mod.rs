@@ -1,0 +1,121 @@
+//! The exam that every store of identity sits. Each case has a tenant of its own, so they need no cleaning between.
+
+mod concurrency;
+mod identify;
+mod reads;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use terms::{Caller, CustomerId, Identifier, Once, Tenant, Timestamp};
+
+pub use self::concurrency::{one_person_from_every_order, two_clients_one_person};
+use crate::{
+    customer::Customer,
+    identify::{ClaimInput, Identified, Identify, IdentifyInput},
+    policy::Policy,
+    ports::Customers,
+};
+
+/// Sits every case but those that take long; see [`one_person_from_every_order`] and [`two_clients_one_person`].
+///
+/// # Panics
+/// When the store fails.
+pub async fn run(store: Arc<dyn Customers>) {
+    identify::run(&*store).await;
+    reads::run(&*store).await;
+}
+
+/// A caller of the tenant `name`.
+fn caller(name: &str) -> Caller {
+    Caller::all_powerful(name.parse().expect("a tenant"), "tester")
+}
+
+/// An instant of event time, in seconds after some beginning.
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_seconds(1_600_000_000 + seconds)
+}
+
+/// A record of `webshop` that claims `namespace:value` identifiers.
+#[derive(Clone)]
+struct Given(IdentifyInput);
+
+fn given(identifiers: &[&str]) -> Given {
+    let identifiers = identifiers.iter().map(|text| {
+        let (namespace, value) = text.split_once(':').expect("namespace:value");
+        ClaimInput { namespace: namespace.to_owned(), value: value.to_owned(), verified: None }
+    });
+    Given(IdentifyInput {
+        source: "webshop".to_owned(),
+        identifiers: identifiers.collect(),
+        observed_at: Some(at(0)),
+        create_if_missing: true,
+        ..IdentifyInput::default()
+    })
+}
+
+impl Given {
+    fn source(mut self, source: &str, id: &str) -> Self {
+        source.clone_into(&mut self.0.source);
+        id.clone_into(&mut self.0.source_record_id);
+        self
+    }
+
+    fn says(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.0.traits.push((name.to_owned(), value.into()));
+        self
+    }
+
+    fn seen(mut self, seconds: i64) -> Self {
+        self.0.observed_at = Some(at(seconds));
+        self
+    }
+
+    fn verified(mut self) -> Self {
+        for claim in &mut self.0.identifiers {
+            claim.verified = Some(true);
+        }
+        self
+    }
+
+    fn only_known(mut self) -> Self {
+        self.0.create_if_missing = false;
+        self
+    }
+
+    fn validate_only(mut self) -> Self {
+        self.0.validate_only = true;
+        self
+    }
+
+    fn command(self) -> Identify {
+        Identify::check(self.0, &Policy::default(), Timestamp::from_seconds(2_000_000_000)).expect("a right command")
+    }
+
+    async fn identify(self, store: &dyn Customers, caller: &Caller) -> Identified {
+        store.identify(caller, None, self.command()).await.expect("identified").value
+    }
+}
+
+fn identifier(text: &str) -> Identifier {
+    let (namespace, value) = text.split_once(':').expect("namespace:value");
+    Identifier { namespace: namespace.to_owned(), value: value.to_owned() }
+}
+
+fn once(tenant: &Tenant, request_id: &str, fingerprint: u8) -> Option<Once> {
+    Some(Once {
+        tenant: tenant.clone(),
+        method: "rapport.identity.v1.IdentityService/Identify",
+        request_id: request_id.to_owned(),
+        fingerprint: [fingerprint; 32],
+    })
+}
+
+async fn get(store: &dyn Customers, caller: &Caller, id: CustomerId) -> Customer {
+    let mut found = store.get(&caller.tenant, &[id]).await.expect("read");
+    found.pop().flatten().expect("a customer")
+}
+
+fn trait_of(customer: &Customer, name: &str) -> Option<Value> {
+    customer.traits.iter().find(|t| t.name == name).map(|t| t.value.clone())
+}

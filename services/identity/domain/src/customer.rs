@@ -1,0 +1,158 @@
+//! A customer as all sources together describe them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use terms::{CustomerId, Identifier, Timestamp};
+
+use crate::{
+    golden::Golden,
+    record::{Claim, RecordId},
+    view::CustomerState,
+};
+
+/// What sort of party a customer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A natural person.
+    #[default]
+    Person,
+    /// People who live and decide together.
+    Household,
+    /// A company, an authority or an association.
+    Organization,
+}
+
+impl Kind {
+    /// The name in filters.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Household => "household",
+            Self::Organization => "organization",
+        }
+    }
+}
+
+/// A golden trait with its provenance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraitValue {
+    /// The trait.
+    pub name: String,
+    /// The value that holds.
+    pub value: Value,
+    /// The source that said it.
+    pub source: String,
+    /// The record that said it.
+    pub record: RecordId,
+    /// When the source saw it (event time).
+    pub observed_at: Timestamp,
+    /// The survivorship rule that chose it, with what it beat.
+    pub why_it_won: String,
+}
+
+/// An identifier of a customer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomerIdentifier {
+    /// Namespace and normalised value.
+    pub identifier: Identifier,
+    /// The value as the source gave it.
+    pub raw_value: String,
+    /// Whether some source has proof that the customer controls it.
+    pub verified: bool,
+    /// The earliest observation (event time).
+    pub first_seen: Timestamp,
+    /// The latest observation (event time).
+    pub last_seen: Timestamp,
+    /// The source that brought it.
+    pub source: String,
+}
+
+/// A customer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Customer {
+    /// Its id.
+    pub id: CustomerId,
+    /// What sort of party.
+    pub kind: Kind,
+    /// Golden traits by name.
+    pub traits: Vec<TraitValue>,
+    /// By namespace, then value.
+    pub identifiers: Vec<CustomerIdentifier>,
+    /// Ids that were merged into this one, oldest first.
+    pub aliases: Vec<CustomerId>,
+    /// How sure it is that all of this is one party, 0 to 1.
+    pub confidence: f64,
+    /// Number of records behind it.
+    pub record_count: u32,
+    /// When it was created (record time).
+    pub created_at: Timestamp,
+    /// When it last changed (record time).
+    pub updated_at: Timestamp,
+    /// Counts its changes.
+    pub version: i64,
+}
+
+impl Customer {
+    /// Puts a customer together from its state, the claims of its records (with the source of each) and its aliases.
+    pub fn assemble(state: CustomerState, claims: Vec<(String, Claim)>, mut aliases: Vec<CustomerId>) -> Self {
+        aliases.sort_unstable();
+        let Golden { traits, kind } = state.golden;
+        let traits = traits
+            .into_iter()
+            .map(|(name, winner)| TraitValue {
+                why_it_won: winner.why(),
+                name,
+                value: winner.value,
+                source: winner.origin.source,
+                record: winner.origin.record,
+                observed_at: winner.origin.observed_at,
+            })
+            .collect();
+        Self {
+            id: state.id,
+            kind: kind.map_or(Kind::default(), |k| k.value),
+            traits,
+            identifiers: identifiers(claims),
+            aliases,
+            confidence: state.confidence,
+            record_count: state.record_count,
+            created_at: state.created_at,
+            updated_at: state.updated_at,
+            version: state.version,
+        }
+    }
+
+    /// The etag of this state.
+    pub fn etag(&self) -> String {
+        format!("{:x}-{:x}", self.version, self.updated_at.micros())
+    }
+}
+
+/// Joins the claims of several records on one identifier: seen first and last by any, verified by any, brought by the
+/// record that claimed it first.
+fn identifiers(mut claims: Vec<(String, Claim)>) -> Vec<CustomerIdentifier> {
+    claims.sort_by(|(a_source, a), (b_source, b)| {
+        (&a.identifier, a.created_at, a_source).cmp(&(&b.identifier, b.created_at, b_source))
+    });
+    let mut joined: Vec<CustomerIdentifier> = Vec::with_capacity(claims.len());
+    for (source, claim) in claims {
+        let verified = claim.is_verified();
+        match joined.last_mut() {
+            Some(known) if known.identifier == claim.identifier => {
+                known.verified |= verified;
+                known.first_seen = known.first_seen.min(claim.first_seen);
+                known.last_seen = known.last_seen.max(claim.last_seen);
+            }
+            _ => joined.push(CustomerIdentifier {
+                identifier: claim.identifier,
+                raw_value: claim.raw_value,
+                verified,
+                first_seen: claim.first_seen,
+                last_seen: claim.last_seen,
+                source,
+            }),
+        }
+    }
+    joined
+}

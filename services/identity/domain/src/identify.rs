@@ -1,0 +1,204 @@
+//! `Identify`: finds or creates the customer that one source record describes, and merges customers that the record
+//! proves to be one.
+
+mod decide;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::Value;
+use terms::{Fault, Identifier, Timestamp, Violations};
+
+pub use self::{
+    decide::decide,
+    verdict::{Evidence, Guard, Identified, MatchReason, Refusal},
+};
+use crate::{
+    customer::Kind,
+    name,
+    normalise::normalise,
+    policy::Policy,
+    record::{RecordKey, SourceKey},
+    view::Node,
+};
+
+/// How many identifiers a record may carry.
+pub const MAX_IDENTIFIERS: usize = 64;
+/// How many traits a record may carry.
+pub const MAX_TRAITS: usize = 256;
+/// How many bytes the traits of a record may take, roughly as JSON.
+pub const MAX_TRAIT_BYTES: usize = 64 * 1024;
+/// How long a source's key may be, in bytes.
+pub const MAX_SOURCE_RECORD_ID: usize = 256;
+/// How far ahead a source's clock may be.
+pub const MAX_AHEAD: Duration = Duration::from_secs(5 * 60);
+
+/// A unique identifier is certain by policy.
+pub const CERTAIN: f64 = 1.0;
+
+/// An identifier as a source claims it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClaimInput {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its value, as the source gives it.
+    pub value: String,
+    /// Whether the source has proof that the customer controls it, if it says so.
+    pub verified: Option<bool>,
+}
+
+/// A source record as it came.
+#[derive(Debug, Clone, Default)]
+pub struct IdentifyInput {
+    /// The system that speaks.
+    pub source: String,
+    /// Its key of the record; empty if it has none.
+    pub source_record_id: String,
+    /// What the record claims.
+    pub identifiers: Vec<ClaimInput>,
+    /// What the record says; null withdraws.
+    pub traits: Vec<(String, Value)>,
+    /// When the source saw it; `None`: now.
+    pub observed_at: Option<Timestamp>,
+    /// What sort of party, if it says so.
+    pub kind: Option<Kind>,
+    /// Whether to create a customer when none is found.
+    pub create_if_missing: bool,
+    /// Whether to decide without storing.
+    pub validate_only: bool,
+}
+
+/// A claim whose identifier is normalised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedClaim {
+    /// The identifier.
+    pub identifier: Identifier,
+    /// The value as given, without surrounding space.
+    pub raw_value: String,
+    /// Whether it is verified, if the source says so.
+    pub verified: Option<bool>,
+}
+
+/// A source record that can be decided on.
+#[derive(Debug, Clone)]
+pub struct Identify {
+    /// How the record is known again.
+    pub key: RecordKey,
+    /// What it claims; no identifier twice.
+    pub claims: Vec<CheckedClaim>,
+    /// What it says; null withdraws.
+    pub traits: BTreeMap<String, Option<Value>>,
+    /// When the source saw it.
+    pub observed_at: Timestamp,
+    /// What sort of party, if it says so.
+    pub kind: Option<Kind>,
+    /// Whether to create a customer when none is found.
+    pub create_if_missing: bool,
+    /// Whether to decide without storing.
+    pub validate_only: bool,
+}
+
+impl Identify {
+    /// Checks and normalises what came.
+    ///
+    /// # Errors
+    /// [`terms::Reason::InvalidFields`] with every wrong field.
+    pub fn check(input: IdentifyInput, policy: &Policy, now: Timestamp) -> Result<Self, Fault> {
+        let mut wrong = Violations::new();
+        wrong.take(name::check("source", &input.source));
+        check_source_record_id(&input, &mut wrong);
+        let claims = check_claims(&input.identifiers, policy, &mut wrong);
+        let traits = check_traits(input.traits, &mut wrong);
+        let observed_at = input.observed_at.unwrap_or(now);
+        wrong.add_if(
+            observed_at > now + MAX_AHEAD,
+            "observed_at",
+            "lies more than 5 minutes ahead; give the time at which the source saw it, or leave it out for now",
+        );
+        wrong.done()?;
+        let key = if input.source_record_id.is_empty() {
+            let mut identifiers: Vec<_> = claims.iter().map(|c| c.identifier.clone()).collect();
+            identifiers.sort_unstable();
+            SourceKey::Identifiers(identifiers)
+        } else {
+            SourceKey::Given(input.source_record_id)
+        };
+        Ok(Self {
+            key: RecordKey { source: input.source, key },
+            claims,
+            traits,
+            observed_at,
+            kind: input.kind,
+            create_if_missing: input.create_if_missing,
+            validate_only: input.validate_only,
+        })
+    }
+
+    /// What the decision looks up: the record first, then its identifiers in order.
+    pub fn nodes(&self) -> impl Iterator<Item = Node> + '_ {
+        std::iter::once(Node::Record(self.key.clone()))
+            .chain(self.claims.iter().map(|claim| Node::Identifier(claim.identifier.clone())))
+    }
+
+    /// Whether it takes something back, so that the decision may need every record of the customer.
+    pub fn withdraws(&self) -> bool {
+        self.traits.values().any(Option::is_none)
+    }
+}
+
+fn check_source_record_id(input: &IdentifyInput, wrong: &mut Violations) {
+    let id = &input.source_record_id;
+    wrong.add_if(id.len() > MAX_SOURCE_RECORD_ID, "source_record_id", "is too long; give at most 256 bytes");
+    wrong.add_if(id.contains('\0'), "source_record_id", "holds a NUL character; remove it");
+    wrong.add_if(
+        id.is_empty() && input.identifiers.is_empty(),
+        "identifiers",
+        "is empty, and so is `source_record_id`; give one of them, or nothing could ever find this record again",
+    );
+}
+
+fn check_claims(given: &[ClaimInput], policy: &Policy, wrong: &mut Violations) -> Vec<CheckedClaim> {
+    wrong.add_if(given.len() > MAX_IDENTIFIERS, "identifiers", "has too many entries; give at most 64");
+    let mut claims: Vec<CheckedClaim> = Vec::with_capacity(given.len().min(MAX_IDENTIFIERS));
+    for (i, claim) in given.iter().take(MAX_IDENTIFIERS).enumerate() {
+        let checked = normalise(&claim.namespace, &claim.value, policy);
+        let checked = checked.map_err(|fault| fault.within(&format!("identifiers[{i}].identifier")));
+        let Some(identifier) = wrong.take(checked) else { continue };
+        match claims.iter_mut().find(|known| known.identifier == identifier) {
+            // The same identifier twice, perhaps written differently: proof in either place is proof.
+            Some(known) => known.verified = known.verified.max(claim.verified),
+            None => claims.push(CheckedClaim {
+                identifier,
+                raw_value: claim.value.trim().to_owned(),
+                verified: claim.verified,
+            }),
+        }
+    }
+    claims
+}
+
+fn check_traits(given: Vec<(String, Value)>, wrong: &mut Violations) -> BTreeMap<String, Option<Value>> {
+    wrong.add_if(given.len() > MAX_TRAITS, "traits", "has too many entries; give at most 256");
+    let bytes: usize = given.iter().map(|(name, value)| name.len() + weight(value)).sum();
+    wrong.add_if(bytes > MAX_TRAIT_BYTES, "traits", "is too large; give at most 64 KiB");
+    if given.iter().any(|(name, _)| !name::is_trait_name(name)) {
+        wrong.add(
+            "traits",
+            "has a malformed name; give 1 to 128 letters, digits, `_`, `-` and `.` of ASCII, beginning with a letter or `_`",
+        );
+    }
+    given.into_iter().map(|(name, value)| (name, if value.is_null() { None } else { Some(value) })).collect()
+}
+
+/// About as many bytes as the value takes in JSON.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) => 4,
+        Value::Number(_) => 8,
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => items.iter().map(|item| weight(item) + 1).sum::<usize>() + 2,
+        Value::Object(fields) => fields.iter().map(|(name, v)| name.len() + weight(v) + 4).sum::<usize>() + 2,
+    }
+}

@@ -1,0 +1,75 @@
+//! What a store of identity offers. Every method demands the tenant; there is no other way in.
+
+use async_trait::async_trait;
+use terms::{Caller, CustomerId, Fault, Identifier, Once, Tenant, Written};
+
+use crate::{
+    customer::Customer,
+    history::HistoryEntry,
+    identify::{Identified, Identify},
+    list_customers::ListQuery,
+    record::{Claim, Record},
+    view::Lead,
+};
+
+/// One verdict per command, in order.
+pub type Verdicts = Vec<Result<Identified, Fault>>;
+
+/// The customers of all tenants.
+#[async_trait]
+pub trait Customers: Send + Sync + 'static {
+    /// Reads what the command touches, decides, and commits the change with its feed entries and, under `once`, the
+    /// record of the answer, in one transaction. Commands that concern the same customers come one after the other.
+    ///
+    /// # Errors
+    /// What the decision says; [`terms::Reason::RequestIdReused`]; what the store says.
+    async fn identify(
+        &self,
+        caller: &Caller,
+        once: Option<Once>,
+        command: Identify,
+    ) -> Result<Written<Identified>, Fault>;
+
+    /// The same for many commands in one transaction, each decided on what the ones before it left. A command that
+    /// fails has its own fault and does not stop the others.
+    ///
+    /// # Errors
+    /// What the store says: then nothing was stored.
+    async fn identify_many(&self, caller: &Caller, commands: Vec<Identify>) -> Result<Written<Verdicts>, Fault>;
+
+    /// Where identifiers, already normalised, lead, in order; the customer is the survivor.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn leads(&self, tenant: &Tenant, identifiers: &[Identifier]) -> Result<Vec<Option<Lead>>, Fault>;
+
+    /// Whom ids mean now, in order: one hop from any id that was merged away.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn resolve(&self, tenant: &Tenant, ids: &[CustomerId]) -> Result<Vec<Option<CustomerId>>, Fault>;
+
+    /// Customers by id, in order; an id that was merged away gives the survivor. All are of one moment.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn get(&self, tenant: &Tenant, ids: &[CustomerId]) -> Result<Vec<Option<Customer>>, Fault>;
+
+    /// A part of all customers, survivors only.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn list(&self, tenant: &Tenant, query: ListQuery) -> Result<Vec<Customer>, Fault>;
+
+    /// The records of a customer with their edges, oldest first.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn records(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<(Record, Vec<Claim>)>, Fault>;
+
+    /// What happened to a customer and to those that were merged into it, oldest first.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn history(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<HistoryEntry>, Fault>;
+}

@@ -1,0 +1,213 @@
+//! The part of the graph that a decision reads, and how a change alters it.
+//!
+//! A store loads the view of what a group of commands touches, under locks; the memory store is one large view. The
+//! decision is pure; [`View::apply`] is the only thing that alters a view, so that many commands fold into one write.
+
+use std::collections::HashMap;
+
+use terms::{CustomerId, Identifier, Ids, Timestamp};
+
+use crate::{
+    golden::Golden,
+    history::{HistoryEntry, HistoryId},
+    record::{Claim, Record, RecordId, RecordKey},
+};
+
+/// What leads to a customer. Stores look it up by a keyed hash.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Node {
+    /// A unique identifier, normalised.
+    Identifier(Identifier),
+    /// A source's record.
+    Record(RecordKey),
+}
+
+/// Where a node leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lead {
+    /// The customer that the node was linked to when it was first seen; resolve it before use.
+    pub customer: CustomerId,
+    /// The record itself, or the record that first claimed the identifier.
+    pub record: RecordId,
+}
+
+/// A customer, without what its records say in detail.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CustomerState {
+    /// Its id.
+    pub id: CustomerId,
+    /// What all records say together.
+    pub golden: Golden,
+    /// How many records.
+    pub record_count: u32,
+    /// How sure it is that all of this is one party, 0 to 1: the least certain evidence that holds it together.
+    pub confidence: f64,
+    /// When it was created (record time).
+    pub created_at: Timestamp,
+    /// When what readers see last changed (record time).
+    pub updated_at: Timestamp,
+    /// Counts the changes that readers see.
+    pub version: i64,
+}
+
+/// What a decision takes beside the view.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'a> {
+    /// The present.
+    pub now: Timestamp,
+    /// Makes ids.
+    pub ids: &'a Ids,
+    /// Who acts; goes into the history.
+    pub actor: &'a str,
+}
+
+/// A customer that was merged into another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Merge {
+    /// The history entry of the merge.
+    pub id: HistoryId,
+    /// The id that leads to the survivor from now on.
+    pub loser: CustomerId,
+    /// When the loser had been created.
+    pub loser_created_at: Timestamp,
+    /// The customer who remains.
+    pub survivor: CustomerId,
+}
+
+/// What a decision changes. Every value is the new state, so applying it twice is applying it once.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The customer as it is now.
+    pub customer: CustomerState,
+    /// Whether it is new.
+    pub created: bool,
+    /// Whether readers see a difference. If not, only times of observation moved.
+    pub visible: bool,
+    /// Customers merged into it.
+    pub merged: Vec<Merge>,
+    /// The record as it is now.
+    pub record: Record,
+    /// Edges of the record that are new or changed.
+    pub claims: Vec<Claim>,
+    /// Nodes that lead somewhere for the first time.
+    pub leads: Vec<(Node, Lead)>,
+    /// Entries to add.
+    pub history: Vec<HistoryEntry>,
+    /// Golden traits whose value is another one now.
+    pub changed_traits: Vec<String>,
+    /// Namespaces in which an identifier came.
+    pub changed_namespaces: Vec<String>,
+    /// When the source saw it.
+    pub observed_at: Timestamp,
+}
+
+/// The part of the graph that was read.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    leads: HashMap<Node, Lead>,
+    customers: HashMap<CustomerId, CustomerState>,
+    aliases: HashMap<CustomerId, CustomerId>,
+    records: HashMap<RecordId, Record>,
+    claims: HashMap<(RecordId, Identifier), Claim>,
+}
+
+impl View {
+    /// Nothing was found.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds where a node leads.
+    pub fn add_lead(&mut self, node: Node, lead: Lead) {
+        self.leads.insert(node, lead);
+    }
+
+    /// Adds a customer; survivors only.
+    pub fn add_customer(&mut self, customer: CustomerState) {
+        self.customers.insert(customer.id, customer);
+    }
+
+    /// Adds that `alias` was merged into `survivor`.
+    pub fn add_alias(&mut self, alias: CustomerId, survivor: CustomerId) {
+        self.aliases.insert(alias, survivor);
+    }
+
+    /// Adds a record.
+    pub fn add_record(&mut self, record: Record) {
+        self.records.insert(record.id, record);
+    }
+
+    /// Adds an edge of a record.
+    pub fn add_claim(&mut self, record: RecordId, claim: Claim) {
+        self.claims.insert((record, claim.identifier.clone()), claim);
+    }
+
+    /// The customer that an id means now: one hop.
+    pub fn resolve(&self, customer: CustomerId) -> CustomerId {
+        self.aliases.get(&customer).copied().unwrap_or(customer)
+    }
+
+    /// Where a node leads.
+    pub fn lead(&self, node: &Node) -> Option<Lead> {
+        self.leads.get(node).copied()
+    }
+
+    /// A customer by the id of the survivor.
+    pub fn customer(&self, id: CustomerId) -> Option<&CustomerState> {
+        self.customers.get(&id)
+    }
+
+    /// Every customer, in no order.
+    pub fn customers(&self) -> impl Iterator<Item = &CustomerState> {
+        self.customers.values()
+    }
+
+    /// A record.
+    pub fn record(&self, id: RecordId) -> Option<&Record> {
+        self.records.get(&id)
+    }
+
+    /// Every record, in no order.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.records.values()
+    }
+
+    /// The records of the given customers, in no order.
+    pub fn records_of<'a>(&'a self, customers: &'a [CustomerId]) -> impl Iterator<Item = &'a Record> {
+        self.records.values().filter(|record| customers.contains(&self.resolve(record.home)))
+    }
+
+    /// An edge.
+    pub fn claim(&self, record: RecordId, identifier: &Identifier) -> Option<&Claim> {
+        self.claims.get(&(record, identifier.clone()))
+    }
+
+    /// Every edge with its record, in no order.
+    pub fn claims(&self) -> impl Iterator<Item = (RecordId, &Claim)> {
+        self.claims.iter().map(|((record, _), claim)| (*record, claim))
+    }
+
+    /// Ids that lead to `customer`.
+    pub fn aliases_of(&self, customer: CustomerId) -> Vec<CustomerId> {
+        self.aliases.iter().filter(|(_, survivor)| **survivor == customer).map(|(alias, _)| *alias).collect()
+    }
+
+    /// Makes the change.
+    pub fn apply(&mut self, change: &Change) {
+        for merge in &change.merged {
+            self.customers.remove(&merge.loser);
+            for survivor in self.aliases.values_mut().filter(|s| **s == merge.loser) {
+                *survivor = merge.survivor;
+            }
+            self.aliases.insert(merge.loser, merge.survivor);
+        }
+        self.customers.insert(change.customer.id, change.customer.clone());
+        for (node, lead) in &change.leads {
+            self.leads.insert(node.clone(), *lead);
+        }
+        for claim in &change.claims {
+            self.claims.insert((change.record.id, claim.identifier.clone()), claim.clone());
+        }
+        self.records.insert(change.record.id, change.record.clone());
+    }
+}

@@ -1,0 +1,54 @@
+//! The section `[identity]` of the configuration.
+
+use identity_domain::Policy;
+use serde::{Deserialize, Serialize};
+use terms::{Fault, Reason};
+
+/// The settings of identity and their defaults.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IdentityConfig {
+    /// The region whose dialling rules read phone numbers without a country code: two letters of ISO 3166-1. Empty:
+    /// such numbers are refused.
+    pub default_region: String,
+    /// Whether `jane+news@example.org` is `jane@example.org`.
+    pub drop_plus_tags: bool,
+    /// How much memory the customers in process may take, in bytes, roughly; 0 reads each from the store.
+    pub cache_bytes: u64,
+}
+
+impl Default for IdentityConfig {
+    fn default() -> Self {
+        Self { default_region: String::new(), drop_plus_tags: false, cache_bytes: 32 << 20 }
+    }
+}
+
+impl IdentityConfig {
+    /// What the domain takes of it.
+    ///
+    /// # Errors
+    /// [`Reason::InvalidFields`] for a region that is none.
+    pub fn policy(&self) -> Result<Policy, Fault> {
+        let default_region = match self.default_region.as_str() {
+            "" => None,
+            code => Some(
+                Policy::region(code)
+                    .map_err(|wrong| Fault::invalid("identity.default_region", Reason::InvalidFields, wrong))?,
+            ),
+        };
+        Ok(Policy { default_region, drop_plus_tags: self.drop_plus_tags })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_is_checked() {
+        let config = |region: &str| IdentityConfig { default_region: region.to_owned(), ..IdentityConfig::default() };
+        assert!(config("").policy().unwrap().default_region.is_none());
+        assert!(config("NO").policy().unwrap().default_region.is_some());
+        assert!(config("Norway").policy().is_err());
+    }
+}

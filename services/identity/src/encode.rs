@@ -1,0 +1,126 @@
+//! Domain values as they go onto the wire.
+
+use std::collections::BTreeMap;
+
+use host::encode::{identifier, json, timestamp};
+use identity_domain::{
+    Customer, CustomerIdentifier, Evidence, Guard, Identified, Kind, MatchReason, TraitValue, lookup_customer::Match,
+};
+use prost_types::Struct;
+use rapport_proto::{identity::v1 as wire, r#type::v1::CustomerKind};
+use terms::{Identifier, Revision};
+
+/// A sort of party.
+pub(crate) fn kind(kind: Kind) -> CustomerKind {
+    match kind {
+        Kind::Person => CustomerKind::Person,
+        Kind::Household => CustomerKind::Household,
+        Kind::Organization => CustomerKind::Organization,
+    }
+}
+
+/// A sort of party; `None` where the request does not say.
+pub(crate) fn kind_of(kind: CustomerKind) -> Option<Kind> {
+    match kind {
+        CustomerKind::Unspecified => None,
+        CustomerKind::Person => Some(Kind::Person),
+        CustomerKind::Household => Some(Kind::Household),
+        CustomerKind::Organization => Some(Kind::Organization),
+    }
+}
+
+/// Golden traits.
+pub(crate) fn traits<'a>(traits: impl IntoIterator<Item = (&'a String, &'a serde_json::Value)>) -> Struct {
+    let fields: BTreeMap<String, prost_types::Value> =
+        traits.into_iter().map(|(name, value)| (name.clone(), json(value))).collect();
+    Struct { fields }
+}
+
+/// A customer.
+pub(crate) fn customer(customer: &Customer) -> wire::Customer {
+    wire::Customer {
+        customer_id: customer.id.to_string(),
+        kind: kind(customer.kind).into(),
+        traits: Some(traits(customer.traits.iter().map(|t| (&t.name, &t.value)))),
+        trait_provenance: customer.traits.iter().map(provenance).collect(),
+        identifiers: customer.identifiers.iter().map(customer_identifier).collect(),
+        aliases: customer.aliases.iter().map(ToString::to_string).collect(),
+        confidence: customer.confidence,
+        record_count: i64::from(customer.record_count),
+        contested: false,
+        create_time: Some(timestamp(customer.created_at)),
+        update_time: Some(timestamp(customer.updated_at)),
+        etag: customer.etag(),
+    }
+}
+
+fn provenance(value: &TraitValue) -> wire::TraitProvenance {
+    wire::TraitProvenance {
+        r#trait: value.name.clone(),
+        value: Some(json(&value.value)),
+        source: value.source.clone(),
+        observed_at: Some(timestamp(value.observed_at)),
+        record_id: value.record.to_string(),
+        why_it_won: value.why_it_won.clone(),
+    }
+}
+
+fn customer_identifier(known: &CustomerIdentifier) -> wire::CustomerIdentifier {
+    wire::CustomerIdentifier {
+        namespace: known.identifier.namespace.clone(),
+        value: known.identifier.value.clone(),
+        verified: known.verified,
+        first_seen: Some(timestamp(known.first_seen)),
+        last_seen: Some(timestamp(known.last_seen)),
+        source: known.source.clone(),
+        raw_value: known.raw_value.clone(),
+        shared: false,
+    }
+}
+
+/// The answer to an `Identify`. `claims` are the identifiers of the command, in order.
+pub(crate) fn identified(reply: &Identified, claims: &[Identifier], revision: &Revision) -> wire::IdentifyResponse {
+    wire::IdentifyResponse {
+        customer_id: reply.customer.map(|id| id.to_string()).unwrap_or_default(),
+        created: reply.created,
+        confidence: reply.confidence,
+        matched_by: reply.matched_by.iter().map(|reason| match_reason(reason, claims)).collect(),
+        merged: reply.merged.iter().map(ToString::to_string).collect(),
+        refused: reply.refused.iter().map(refusal).collect(),
+        record_id: reply.record.map(|id| id.to_string()).unwrap_or_default(),
+        candidate_ids: Vec::new(),
+        revision: revision.to_string(),
+    }
+}
+
+fn match_reason(reason: &MatchReason, claims: &[Identifier]) -> wire::MatchReason {
+    let (kind, shared) = match reason.evidence {
+        Evidence::SourceKey => (wire::EvidenceKind::SourceKey, None),
+        Evidence::Identifier(place) => (wire::EvidenceKind::Identifier, claims.get(place)),
+    };
+    wire::MatchReason {
+        kind: kind.into(),
+        identifier: shared.map(identifier),
+        record_id: reason.record.to_string(),
+        weight: 0.0,
+        probability: reason.probability,
+    }
+}
+
+fn refusal(refusal: &identity_domain::Refusal) -> wire::Refusal {
+    let guard = match refusal.guard {
+        Guard::StaleRecord => wire::IdentityGuard::StaleRecord,
+    };
+    wire::Refusal { guard: guard.into(), detail: refusal.detail.clone(), ..wire::Refusal::default() }
+}
+
+/// An identifier that led a look-up to its customer.
+pub(crate) fn lookup_match(matched: &Match) -> wire::MatchReason {
+    wire::MatchReason {
+        kind: wire::EvidenceKind::Identifier.into(),
+        identifier: Some(identifier(&matched.identifier)),
+        record_id: matched.record.to_string(),
+        weight: 0.0,
+        probability: 1.0,
+    }
+}

@@ -1,0 +1,57 @@
+//! What identity tells the other services. It follows nobody.
+
+use std::collections::BTreeSet;
+
+use data::Tx;
+use identity_domain::{Batch, CustomerState, News, View};
+use rapport_proto::feed::v1::{CustomerChanged, CustomerMerged, event::Event};
+use terms::{CustomerId, Fault, Tenant};
+
+use crate::encode;
+
+/// Publishes what a group of commands changed, and gives the customers whose section is stale.
+///
+/// `customer.merged` goes into the partition of the loser and into that of the survivor; `customer.changed` of the
+/// survivor comes after it and carries every golden trait, so that a consumer that takes the traits over as they come
+/// needs nothing of the losers.
+pub(crate) fn publish(tx: &Tx, tenant: &Tenant, view: &View, batch: &Batch) -> Result<Vec<CustomerId>, Fault> {
+    let mut changed: BTreeSet<CustomerId> = BTreeSet::new();
+    for merge in &batch.merged {
+        let survivor = view.resolve(merge.loser);
+        let event = CustomerMerged {
+            loser: merge.loser.to_string(),
+            survivor: survivor.to_string(),
+            merge_id: merge.id.to_string(),
+            manual: false,
+        };
+        tx.publish(tenant, merge.loser, Event::CustomerMerged(event.clone()));
+        if terms::partition(tenant, merge.loser) != terms::partition(tenant, survivor) {
+            tx.publish(tenant, survivor, Event::CustomerMerged(event));
+        }
+        changed.insert(merge.loser);
+    }
+    for (id, news) in &batch.news {
+        let state = view.customer(*id).ok_or_else(|| Fault::internal("a changed customer is gone"))?;
+        tx.publish(tenant, *id, Event::CustomerChanged(customer_changed(state, news)));
+        changed.insert(*id);
+    }
+    Ok(changed.into_iter().collect())
+}
+
+fn customer_changed(state: &CustomerState, news: &News) -> CustomerChanged {
+    let golden = &state.golden;
+    let mut traits = encode::traits(golden.traits.iter().map(|(name, winner)| (name, &winner.value)));
+    for gone in news.traits.iter().filter(|name| !golden.traits.contains_key(*name)) {
+        traits.fields.insert(gone.clone(), host::encode::json(&serde_json::Value::Null));
+    }
+    CustomerChanged {
+        customer_id: state.id.to_string(),
+        created: news.created,
+        kind: encode::kind(golden.kind()).into(),
+        changed_traits: news.traits.iter().cloned().collect(),
+        traits: Some(traits),
+        changed_namespaces: news.namespaces.iter().cloned().collect(),
+        confidence: state.confidence,
+        observed_at: news.observed_at.map(host::encode::timestamp),
+    }
+}

@@ -1,0 +1,242 @@
+//! `rapport.identity.v1.IdentityService`: one RPC per file.
+
+mod batch_get_customers;
+mod get_customer;
+mod identify;
+mod identify_stream;
+mod list_customers;
+mod lookup_customer;
+
+use std::sync::Arc;
+
+use host::Replies;
+use identity_domain::{Customers, Policy};
+use rapport_proto::{google::longrunning::Operation, identity::v1::*};
+use terms::{Access, Clock};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::reader::Reader;
+
+/// What the RPCs work with.
+pub(crate) struct Ports {
+    pub(crate) customers: Arc<dyn Customers>,
+    pub(crate) reader: Reader,
+    pub(crate) policy: Policy,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Serves the RPCs.
+pub(crate) struct Handler {
+    ports: Arc<Ports>,
+}
+
+impl Handler {
+    pub(crate) fn new(ports: Ports) -> Self {
+        Self { ports: Arc::new(ports) }
+    }
+}
+
+macro_rules! rpc {
+    ($name:literal) => {
+        concat!("rapport.identity.v1.IdentityService/", $name)
+    };
+}
+
+/// Every RPC with the access that it needs.
+pub const ACCESS: &[(&str, Access)] = &[
+    (rpc!("Identify"), Access::Write),
+    (rpc!("IdentifyStream"), Access::Write),
+    (rpc!("GetCustomer"), Access::Read),
+    (rpc!("BatchGetCustomers"), Access::Read),
+    (rpc!("ListCustomers"), Access::Read),
+    (rpc!("LookupCustomer"), Access::Read),
+    (rpc!("MergeCustomers"), Access::Write),
+    (rpc!("SplitCustomer"), Access::Write),
+    (rpc!("ExplainIdentity"), Access::Read),
+    (rpc!("ListMatchCandidates"), Access::Read),
+    (rpc!("DecideMatchCandidate"), Access::Write),
+    (rpc!("ListIdentityHistory"), Access::Read),
+    (rpc!("RelateCustomers"), Access::Write),
+    (rpc!("ListRelations"), Access::Read),
+    (rpc!("GetIdentityPolicy"), Access::Read),
+    (rpc!("UpdateIdentityPolicy"), Access::Admin),
+    (rpc!("TrainMatcher"), Access::Admin),
+    (rpc!("GetMatcher"), Access::Read),
+    (rpc!("MatchRecords"), Access::Admin),
+    (rpc!("EraseCustomer"), Access::Admin),
+    (rpc!("ExportCustomer"), Access::Admin),
+];
+
+/// RPCs that are declared, and come with a later release.
+pub const NOT_YET_SERVED: &[&str] = &[
+    rpc!("MergeCustomers"),
+    rpc!("SplitCustomer"),
+    rpc!("ExplainIdentity"),
+    rpc!("ListMatchCandidates"),
+    rpc!("DecideMatchCandidate"),
+    rpc!("ListIdentityHistory"),
+    rpc!("RelateCustomers"),
+    rpc!("ListRelations"),
+    rpc!("GetIdentityPolicy"),
+    rpc!("UpdateIdentityPolicy"),
+    rpc!("TrainMatcher"),
+    rpc!("GetMatcher"),
+    rpc!("MatchRecords"),
+    rpc!("EraseCustomer"),
+    rpc!("ExportCustomer"),
+];
+
+/// Serves a unary RPC by its file.
+macro_rules! unary {
+    ($self:ident, $request:ident, $verb:ident) => {{
+        let ports = &$self.ports;
+        host::unary($request, |call, body| $verb::$verb(ports, call, body)).await
+    }};
+}
+
+/// Says that an RPC comes later.
+macro_rules! later {
+    ($name:literal) => {
+        Err(host::not_yet_served(rpc!($name)))
+    };
+}
+
+#[tonic::async_trait]
+impl identity_service_server::IdentityService for Handler {
+    async fn identify(&self, request: Request<IdentifyRequest>) -> Result<Response<IdentifyResponse>, Status> {
+        unary!(self, request, identify)
+    }
+
+    type IdentifyStreamStream = Replies<IdentifyStreamResponse>;
+
+    async fn identify_stream(
+        &self,
+        request: Request<Streaming<IdentifyStreamRequest>>,
+    ) -> Result<Response<Self::IdentifyStreamStream>, Status> {
+        let ports = self.ports.clone();
+        host::bidirectional(request, |call, records| identify_stream::identify_stream(ports, call, records)).await
+    }
+
+    async fn get_customer(
+        &self,
+        request: Request<GetCustomerRequest>,
+    ) -> Result<Response<GetCustomerResponse>, Status> {
+        unary!(self, request, get_customer)
+    }
+
+    async fn batch_get_customers(
+        &self,
+        request: Request<BatchGetCustomersRequest>,
+    ) -> Result<Response<BatchGetCustomersResponse>, Status> {
+        unary!(self, request, batch_get_customers)
+    }
+
+    async fn list_customers(
+        &self,
+        request: Request<ListCustomersRequest>,
+    ) -> Result<Response<ListCustomersResponse>, Status> {
+        unary!(self, request, list_customers)
+    }
+
+    async fn lookup_customer(
+        &self,
+        request: Request<LookupCustomerRequest>,
+    ) -> Result<Response<LookupCustomerResponse>, Status> {
+        unary!(self, request, lookup_customer)
+    }
+
+    async fn merge_customers(
+        &self,
+        _: Request<MergeCustomersRequest>,
+    ) -> Result<Response<MergeCustomersResponse>, Status> {
+        later!("MergeCustomers")
+    }
+
+    async fn split_customer(
+        &self,
+        _: Request<SplitCustomerRequest>,
+    ) -> Result<Response<SplitCustomerResponse>, Status> {
+        later!("SplitCustomer")
+    }
+
+    async fn explain_identity(
+        &self,
+        _: Request<ExplainIdentityRequest>,
+    ) -> Result<Response<ExplainIdentityResponse>, Status> {
+        later!("ExplainIdentity")
+    }
+
+    async fn list_match_candidates(
+        &self,
+        _: Request<ListMatchCandidatesRequest>,
+    ) -> Result<Response<ListMatchCandidatesResponse>, Status> {
+        later!("ListMatchCandidates")
+    }
+
+    async fn decide_match_candidate(
+        &self,
+        _: Request<DecideMatchCandidateRequest>,
+    ) -> Result<Response<DecideMatchCandidateResponse>, Status> {
+        later!("DecideMatchCandidate")
+    }
+
+    async fn list_identity_history(
+        &self,
+        _: Request<ListIdentityHistoryRequest>,
+    ) -> Result<Response<ListIdentityHistoryResponse>, Status> {
+        later!("ListIdentityHistory")
+    }
+
+    async fn relate_customers(
+        &self,
+        _: Request<RelateCustomersRequest>,
+    ) -> Result<Response<RelateCustomersResponse>, Status> {
+        later!("RelateCustomers")
+    }
+
+    async fn list_relations(
+        &self,
+        _: Request<ListRelationsRequest>,
+    ) -> Result<Response<ListRelationsResponse>, Status> {
+        later!("ListRelations")
+    }
+
+    async fn get_identity_policy(
+        &self,
+        _: Request<GetIdentityPolicyRequest>,
+    ) -> Result<Response<GetIdentityPolicyResponse>, Status> {
+        later!("GetIdentityPolicy")
+    }
+
+    async fn update_identity_policy(
+        &self,
+        _: Request<UpdateIdentityPolicyRequest>,
+    ) -> Result<Response<UpdateIdentityPolicyResponse>, Status> {
+        later!("UpdateIdentityPolicy")
+    }
+
+    async fn train_matcher(&self, _: Request<TrainMatcherRequest>) -> Result<Response<Operation>, Status> {
+        later!("TrainMatcher")
+    }
+
+    async fn get_matcher(&self, _: Request<GetMatcherRequest>) -> Result<Response<GetMatcherResponse>, Status> {
+        later!("GetMatcher")
+    }
+
+    async fn match_records(&self, _: Request<MatchRecordsRequest>) -> Result<Response<Operation>, Status> {
+        later!("MatchRecords")
+    }
+
+    async fn erase_customer(&self, _: Request<EraseCustomerRequest>) -> Result<Response<Operation>, Status> {
+        later!("EraseCustomer")
+    }
+
+    type ExportCustomerStream = Replies<ExportCustomerResponse>;
+
+    async fn export_customer(
+        &self,
+        _: Request<ExportCustomerRequest>,
+    ) -> Result<Response<Self::ExportCustomerStream>, Status> {
+        later!("ExportCustomer")
+    }
+}

@@ -1,0 +1,46 @@
+//! The schema of identity. Forward only; one migration per file, named by the file.
+//!
+//! | table | one row for |
+//! |---|---|
+//! | `customer` | each customer, survivors only: the golden record and what is counted |
+//! | `alias` | each id that was merged away: one hop to the survivor |
+//! | `lookup` | each identifier and each source key: where it leads |
+//! | `record` | each source record: what it says |
+//! | `evidence` | each edge between a record and an identifier |
+//! | `history` | each creation, link and merge |
+//!
+//! `lookup.customer`, `record.home` and `history.customer` name the customer of that time and are never rewritten:
+//! readers go through `alias`. So a merge touches two customers and their aliases, however many records they have.
+
+use sea_orm_migration::{
+    MigrationTrait, SchemaManager,
+    sea_orm::{ConnectionTrait, DbBackend, DbErr},
+};
+
+mod m20260102_000001_customer;
+mod m20260102_000002_alias;
+mod m20260102_000003_lookup;
+mod m20260102_000004_record;
+mod m20260102_000005_evidence;
+mod m20260102_000006_history;
+
+/// In the order in which they are applied.
+pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
+    vec![
+        Box::new(m20260102_000001_customer::Migration),
+        Box::new(m20260102_000002_alias::Migration),
+        Box::new(m20260102_000003_lookup::Migration),
+        Box::new(m20260102_000004_record::Migration),
+        Box::new(m20260102_000005_evidence::Migration),
+        Box::new(m20260102_000006_history::Migration),
+    ]
+}
+
+/// Runs the statements of the database at hand.
+async fn run(manager: &SchemaManager<'_>, sqlite: &str, postgres: &str) -> Result<(), DbErr> {
+    let sql = match manager.get_database_backend() {
+        DbBackend::Postgres => postgres,
+        _ => sqlite,
+    };
+    manager.get_connection().execute_unprepared(sql).await.map(drop)
+}

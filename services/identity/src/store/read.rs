@@ -1,0 +1,245 @@
+//! Reading outside of a transaction: each read is one statement, so it sees one state.
+//!
+//! Joins are written `CROSS JOIN … WHERE`: to SQLite that says in which order to join, which it cannot know without
+//! statistics; to PostgreSQL it is a join like any other.
+
+use std::collections::HashMap;
+
+use data::{Dialect, Sql};
+use identity_domain::{
+    Claim, Customer, CustomerState, HistoryEntry, Lead, Observed, Record, RecordId,
+    list_customers::{ListQuery, SortField},
+};
+use sea_orm::{DatabaseConnection, QueryResult};
+use terms::{CustomerId, Fault, Identifier, Timestamp};
+
+use super::{
+    load::{SURVIVOR, homes},
+    rows,
+    sealed::{Key, Sealing, identifier_key},
+    sql::{CHUNK, Params, column, id, resolved, time},
+};
+
+/// Reads for one tenant.
+pub(super) struct Reading<'a> {
+    pub(super) conn: &'a DatabaseConnection,
+    pub(super) sealing: Sealing<'a>,
+}
+
+impl Reading<'_> {
+    fn params(&self) -> Params {
+        Params::of(self.conn.dialect(), self.sealing.tenant)
+    }
+
+    pub(super) async fn leads(&self, identifiers: &[Identifier]) -> Result<Vec<Option<Lead>>, Fault> {
+        let Sealing { sealer, tenant } = self.sealing;
+        let keys: Vec<Key> = identifiers.iter().map(|i| identifier_key(sealer, tenant, i)).collect();
+        let mut found: HashMap<Vec<u8>, Lead> = HashMap::with_capacity(keys.len());
+        for keys in keys.chunks(CHUNK) {
+            let mut params = self.params();
+            let among = params.keys(keys.iter().map(|key| key.to_vec()).collect());
+            let sql = format!(
+                "SELECT l.key, l.customer, l.record, {SURVIVOR} FROM lookup l \
+                 WHERE l.tenant = $1 AND l.key {among} AND l.customer IS NOT NULL"
+            );
+            for row in self.conn.rows(&sql, params.values()).await? {
+                found.insert(column(&row, 0)?, Lead { customer: resolved(&row, 1, 3)?, record: id(&row, 2)? });
+            }
+        }
+        Ok(keys.iter().map(|key| found.get(key.as_slice()).copied()).collect())
+    }
+
+    pub(super) async fn resolve(&self, ids: &[CustomerId]) -> Result<Vec<Option<CustomerId>>, Fault> {
+        let mut found: HashMap<CustomerId, CustomerId> = HashMap::with_capacity(ids.len());
+        for ids in ids.chunks(CHUNK) {
+            let mut params = self.params();
+            let among = params.ids(ids.iter().copied());
+            let sql = format!(
+                "SELECT c.id, c.id FROM customer c WHERE c.tenant = $1 AND c.id {among} \
+                 UNION ALL SELECT a.id, a.customer FROM alias a WHERE a.tenant = $1 AND a.id {among}"
+            );
+            for row in self.conn.rows(&sql, params.values()).await? {
+                found.insert(id(&row, 0)?, id(&row, 1)?);
+            }
+        }
+        Ok(ids.iter().map(|id| found.get(id).copied()).collect())
+    }
+
+    pub(super) async fn get(&self, ids: &[CustomerId]) -> Result<Vec<Option<Customer>>, Fault> {
+        let mut customers = HashMap::with_capacity(ids.len());
+        let mut means = HashMap::new();
+        for ids in ids.chunks(CHUNK) {
+            let mut params = self.params();
+            let among = params.ids(ids.iter().copied());
+            let root = format!(
+                "SELECT c.id FROM customer c WHERE c.tenant = $1 AND c.id {among} \
+                 UNION SELECT a.customer FROM alias a WHERE a.tenant = $1 AND a.id {among}"
+            );
+            for customer in self.gather(&root, params).await? {
+                means.extend(customer.aliases.iter().map(|alias| (*alias, customer.id)));
+                customers.insert(customer.id, customer);
+            }
+        }
+        Ok(ids.iter().map(|id| customers.get(means.get(id).unwrap_or(id)).cloned()).collect())
+    }
+
+    /// The customers that the query `root` selects, in no order.
+    async fn gather(&self, root: &str, params: Params) -> Result<Vec<Customer>, Fault> {
+        let mut parts: HashMap<CustomerId, Parts> = HashMap::new();
+        for row in self.conn.rows(&whole(self.conn.dialect(), root), params.values()).await? {
+            let parts = parts.entry(id(&row, 1)?).or_default();
+            match column::<i32>(&row, 0)? {
+                0 => parts.state = Some(self.state(&row)?),
+                1 => parts.aliases.push(id(&row, 2)?),
+                _ => parts.claims.push((column(&row, 3)?, self.claim(&row)?)),
+            }
+        }
+        let customers = parts.into_values().filter_map(|p| Some(Customer::assemble(p.state?, p.claims, p.aliases)));
+        Ok(customers.collect())
+    }
+
+    /// Of part 0 of [`whole`].
+    fn state(&self, row: &QueryResult) -> Result<CustomerState, Fault> {
+        let id = id(row, 1)?;
+        Ok(CustomerState {
+            id,
+            golden: self.sealing.open_golden(id, &column::<Vec<u8>>(row, 5)?)?,
+            record_count: rows::count(column(row, 6)?),
+            created_at: time(row, 7)?,
+            updated_at: time(row, 8)?,
+            version: column(row, 9)?,
+            confidence: column(row, 10)?,
+        })
+    }
+
+    /// Of part 2 of [`whole`].
+    fn claim(&self, row: &QueryResult) -> Result<Claim, Fault> {
+        let (value, raw_value) = self.sealing.open_claim_value(id(row, 2)?, &column::<Vec<u8>>(row, 5)?)?;
+        let verified: Option<i64> = column(row, 9)?;
+        Ok(Claim {
+            identifier: Identifier { namespace: column(row, 4)?, value },
+            raw_value,
+            verified: verified.map(|verified| Observed {
+                value: verified != 0,
+                observed_at: Timestamp::EPOCH,
+                record_time: Timestamp::EPOCH,
+            }),
+            first_seen: time(row, 6)?,
+            last_seen: time(row, 7)?,
+            created_at: time(row, 8)?,
+            certainty: column(row, 10)?,
+            actor: String::new(),
+        })
+    }
+
+    pub(super) async fn list(&self, query: ListQuery) -> Result<Vec<Customer>, Fault> {
+        let time = match query.order.field {
+            SortField::Id => None,
+            SortField::CreateTime => Some("c.created_at"),
+            SortField::UpdateTime => Some("c.updated_at"),
+        };
+        let (than, direction) = if query.order.descending { ("<", "DESC") } else { (">", "ASC") };
+        let mut params = self.params();
+        let behind = match (query.after, time) {
+            (None, _) => String::new(),
+            (Some(after), None) => format!(" AND c.id {than} {}", params.add(after.id.uuid())),
+            (Some(after), Some(time)) => {
+                let (at, id) = (params.add(after.at.micros()), params.add(after.id.uuid()));
+                format!(" AND ({time}, c.id) {than} ({at}, {id})")
+            }
+        };
+        let order = time.map_or_else(String::new, |time| format!("{time} {direction}, "));
+        let limit = params.add(i64::from(query.limit));
+        let root = format!(
+            "SELECT c.id FROM customer c WHERE c.tenant = $1{behind} ORDER BY {order}c.id {direction} LIMIT {limit}"
+        );
+        let mut customers = self.gather(&root, params).await?;
+        customers.sort_by_key(|customer| query.order.place(customer));
+        if query.order.descending {
+            customers.reverse();
+        }
+        Ok(customers)
+    }
+
+    pub(super) async fn records(&self, customer: CustomerId) -> Result<Vec<(Record, Vec<Claim>)>, Fault> {
+        let Some(customer) = self.resolve(&[customer]).await?.pop().flatten() else { return Ok(Vec::new()) };
+        let mut params = self.params();
+        let among = params.ids([customer]);
+        let from = format!("FROM ({}) h CROSS JOIN record r", homes(&among));
+        let of = "WHERE r.tenant = $1 AND r.home = h.home";
+        let values = params.values();
+        let sql = format!("SELECT {} {from} {of} ORDER BY r.id", rows::RECORD);
+        let records = self.conn.rows(&sql, values.clone()).await?;
+        let sql =
+            format!("SELECT {} {from} CROSS JOIN evidence e {of} AND e.tenant = $1 AND e.record = r.id", rows::CLAIM);
+        let mut claims: HashMap<RecordId, Vec<Claim>> = HashMap::new();
+        for row in self.conn.rows(&sql, values).await? {
+            claims.entry(id(&row, 0)?).or_default().push(rows::claim(self.sealing, &row)?);
+        }
+        records
+            .iter()
+            .map(|row| {
+                let record = rows::record(self.sealing, row)?;
+                let mut claims = claims.remove(&record.id).unwrap_or_default();
+                claims.sort_by(|a, b| a.identifier.cmp(&b.identifier));
+                Ok((record, claims))
+            })
+            .collect()
+    }
+
+    pub(super) async fn history(&self, customer: CustomerId) -> Result<Vec<HistoryEntry>, Fault> {
+        let Some(customer) = self.resolve(&[customer]).await?.pop().flatten() else { return Ok(Vec::new()) };
+        let mut params = self.params();
+        let among = params.ids([customer]);
+        let sql = format!(
+            "SELECT {} FROM ({}) o CROSS JOIN history h WHERE h.tenant = $1 AND h.customer = o.home ORDER BY h.id",
+            rows::HISTORY,
+            homes(&among),
+        );
+        self.conn.rows(&sql, params.values()).await?.iter().map(rows::history).collect()
+    }
+}
+
+/// What a customer is put together from.
+#[derive(Default)]
+struct Parts {
+    state: Option<CustomerState>,
+    aliases: Vec<CustomerId>,
+    claims: Vec<(String, Claim)>,
+}
+
+/// Everything of the customers that the query `root` selects, in one statement, so that all of it is of one moment.
+/// The first column says what a row is: 0 a customer, 1 an alias, 2 an edge.
+///
+/// | | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10 |
+/// |---|---|---|---|---|---|---|---|---|---|---|
+/// | 0 | customer | | | | golden | record_count | created_at | updated_at | version | confidence |
+/// | 1 | customer | alias | | | | | | | | |
+/// | 2 | customer | home | source | namespace | value | first_seen | last_seen | created_at | verified | certainty |
+fn whole(dialect: Dialect, root: &str) -> String {
+    let (bytes, uuid, double) = match dialect {
+        Dialect::Postgres => ("BYTEA", "UUID", "DOUBLE PRECISION"),
+        Dialect::Sqlite => ("BLOB", "BLOB", "DOUBLE"),
+    };
+    format!(
+        "WITH root (id) AS ({root}), \
+         home (id, customer) AS (\
+           SELECT root.id, root.id FROM root \
+           UNION ALL SELECT a.id, a.customer FROM root CROSS JOIN alias a \
+           WHERE a.tenant = $1 AND a.customer = root.id) \
+         SELECT 0, c.id, CAST(NULL AS {uuid}), CAST(NULL AS TEXT), CAST(NULL AS TEXT), c.golden, c.record_count, \
+           c.created_at, c.updated_at, c.version, c.confidence \
+         FROM root CROSS JOIN customer c WHERE c.tenant = $1 AND c.id = root.id \
+         UNION ALL \
+         SELECT 1, h.customer, h.id, CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS {bytes}), \
+           CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), \
+           CAST(NULL AS {double}) \
+         FROM home h WHERE h.id <> h.customer \
+         UNION ALL \
+         SELECT 2, h.customer, r.home, r.source, e.namespace, e.value, e.first_seen, e.last_seen, e.created_at, \
+           CASE WHEN e.verified IS NULL THEN CAST(NULL AS BIGINT) WHEN e.verified THEN CAST(1 AS BIGINT) \
+           ELSE CAST(0 AS BIGINT) END, e.certainty \
+         FROM home h CROSS JOIN record r CROSS JOIN evidence e \
+         WHERE r.tenant = $1 AND r.home = h.id AND e.tenant = $1 AND e.record = r.id"
+    )
+}

@@ -1,0 +1,190 @@
+//! Writes what a group of commands changed: each table once, however many commands there were.
+
+use std::collections::BTreeMap;
+
+use data::Sql;
+use identity_domain::{Batch, Node, View};
+use sea_orm::{DatabaseTransaction, Value};
+use terms::{CustomerId, Fault, Timestamp};
+
+use super::{
+    load::Loaded,
+    sealed::Sealing,
+    sql::{Params, insert},
+};
+use crate::store::kind_code;
+
+pub(super) async fn save(
+    conn: &DatabaseTransaction,
+    sealing: Sealing<'_>,
+    loaded: &Loaded,
+    batch: &Batch,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let saving = Saving { conn, sealing, loaded, batch, now };
+    saving.merges().await?;
+    saving.customers().await?;
+    saving.records().await?;
+    saving.claims().await?;
+    saving.leads().await?;
+    saving.history().await
+}
+
+struct Saving<'a> {
+    conn: &'a DatabaseTransaction,
+    sealing: Sealing<'a>,
+    loaded: &'a Loaded,
+    batch: &'a Batch,
+    now: Timestamp,
+}
+
+impl Saving<'_> {
+    fn tenant(&self) -> Value {
+        self.sealing.tenant.as_str().into()
+    }
+
+    fn view(&self) -> &View {
+        &self.loaded.view
+    }
+
+    /// Losers become aliases; what led to them leads to the survivor in one hop.
+    async fn merges(&self) -> Result<(), Fault> {
+        if self.batch.merged.is_empty() {
+            return Ok(());
+        }
+        let mut by_survivor: BTreeMap<CustomerId, Vec<CustomerId>> = BTreeMap::new();
+        for merge in &self.batch.merged {
+            by_survivor.entry(self.view().resolve(merge.loser)).or_default().push(merge.loser);
+        }
+        for (survivor, losers) in &by_survivor {
+            let mut params = Params::of(self.conn.dialect(), self.sealing.tenant);
+            let survivor = params.add(survivor.uuid());
+            let among = params.ids(losers.iter().copied());
+            let sql = format!("UPDATE alias SET customer = {survivor} WHERE tenant = $1 AND customer {among}");
+            self.conn.run(&sql, params.values()).await?;
+        }
+        let mut params = Params::of(self.conn.dialect(), self.sealing.tenant);
+        let among = params.ids(self.batch.merged.iter().map(|merge| merge.loser));
+        let sql = format!("DELETE FROM customer WHERE tenant = $1 AND id {among}");
+        self.conn.run(&sql, params.values()).await?;
+        let rows = self.batch.merged.iter().map(|merge| {
+            vec![
+                self.tenant(),
+                merge.loser.uuid().into(),
+                self.view().resolve(merge.loser).uuid().into(),
+                merge.id.uuid().into(),
+                merge.loser_created_at.micros().into(),
+                self.now.micros().into(),
+            ]
+        });
+        let into = "alias (tenant, id, customer, merge_id, created_at, merged_at)";
+        insert(self.conn, into, rows.collect(), "").await.map(drop)
+    }
+
+    async fn customers(&self) -> Result<(), Fault> {
+        let mut rows = Vec::with_capacity(self.batch.created.len() + self.batch.updated.len());
+        for id in self.batch.created.union(&self.batch.updated) {
+            let state = self.view().customer(*id).ok_or_else(|| Fault::internal("a changed customer is gone"))?;
+            rows.push(vec![
+                self.tenant(),
+                id.uuid().into(),
+                kind_code(state.golden.kind()).into(),
+                self.sealing.golden(*id, &state.golden)?.into(),
+                i64::from(state.record_count).into(),
+                state.confidence.into(),
+                state.created_at.micros().into(),
+                state.updated_at.micros().into(),
+                state.version.into(),
+            ]);
+        }
+        let into = "customer (tenant, id, kind, golden, record_count, confidence, created_at, updated_at, version)";
+        let then = "ON CONFLICT (tenant, id) DO UPDATE SET kind = excluded.kind, golden = excluded.golden, \
+                    record_count = excluded.record_count, confidence = excluded.confidence, \
+                    updated_at = excluded.updated_at, version = excluded.version";
+        insert(self.conn, into, rows, then).await.map(drop)
+    }
+
+    async fn records(&self) -> Result<(), Fault> {
+        let mut rows = Vec::with_capacity(self.batch.records.len());
+        for id in self.batch.records.keys() {
+            let record = self.view().record(*id).ok_or_else(|| Fault::internal("a changed record is gone"))?;
+            let source_record_id = record.source_record_id.as_ref();
+            rows.push(vec![
+                self.tenant(),
+                id.uuid().into(),
+                record.home.uuid().into(),
+                record.source.as_str().into(),
+                source_record_id.map(|given| self.sealing.text(record.home, given)).into(),
+                self.sealing.facts(record.home, &record.facts)?.into(),
+                record.observed_at.micros().into(),
+                record.created_at.micros().into(),
+            ]);
+        }
+        let into = "record (tenant, id, home, source, source_record_id, facts, observed_at, created_at)";
+        let then = "ON CONFLICT (tenant, id) DO UPDATE SET facts = excluded.facts, observed_at = excluded.observed_at";
+        insert(self.conn, into, rows, then).await.map(drop)
+    }
+
+    async fn claims(&self) -> Result<(), Fault> {
+        let mut rows = Vec::with_capacity(self.batch.claims.len());
+        for (record, identifier) in self.batch.claims.keys() {
+            let gone = || Fault::internal("a changed edge is gone");
+            let claim = self.view().claim(*record, identifier).ok_or_else(gone)?;
+            let home = self.view().record(*record).ok_or_else(gone)?.home;
+            let key = self.loaded.keys.get(&Node::Identifier(identifier.clone())).ok_or_else(gone)?;
+            let verified = claim.verified;
+            rows.push(vec![
+                self.tenant(),
+                record.uuid().into(),
+                key.to_vec().into(),
+                "identifier".into(),
+                identifier.namespace.as_str().into(),
+                self.sealing.claim_value(home, &identifier.value, &claim.raw_value)?.into(),
+                verified.map(|v| v.value).into(),
+                verified.map(|v| v.observed_at.micros()).into(),
+                verified.map(|v| v.record_time.micros()).into(),
+                claim.first_seen.micros().into(),
+                claim.last_seen.micros().into(),
+                claim.certainty.into(),
+                claim.actor.as_str().into(),
+                claim.created_at.micros().into(),
+            ]);
+        }
+        let into = "evidence (tenant, record, key, kind, namespace, value, verified, verified_observed_at, \
+                    verified_record_time, first_seen, last_seen, certainty, actor, created_at)";
+        let then = "ON CONFLICT (tenant, record, key) DO UPDATE SET verified = excluded.verified, \
+                    verified_observed_at = excluded.verified_observed_at, \
+                    verified_record_time = excluded.verified_record_time, \
+                    first_seen = excluded.first_seen, last_seen = excluded.last_seen";
+        insert(self.conn, into, rows, then).await.map(drop)
+    }
+
+    async fn leads(&self) -> Result<(), Fault> {
+        let mut rows = Vec::with_capacity(self.batch.leads.len());
+        for (node, lead) in &self.batch.leads {
+            let key = self.loaded.keys.get(node).ok_or_else(|| Fault::internal("a new lead has no key"))?;
+            rows.push(vec![self.tenant(), key.to_vec().into(), lead.customer.uuid().into(), lead.record.uuid().into()]);
+        }
+        // On PostgreSQL the row is there already, without a customer, to hold the lock.
+        let then = "ON CONFLICT (tenant, key) DO UPDATE SET customer = excluded.customer, record = excluded.record";
+        insert(self.conn, "lookup (tenant, key, customer, record)", rows, then).await.map(drop)
+    }
+
+    async fn history(&self) -> Result<(), Fault> {
+        let rows = self.batch.history.iter().map(|entry| {
+            vec![
+                self.tenant(),
+                entry.customer.uuid().into(),
+                entry.id.uuid().into(),
+                entry.kind.as_str().into(),
+                entry.loser.map(terms::Id::uuid).into(),
+                entry.record.uuid().into(),
+                entry.actor.as_str().into(),
+                entry.reason.as_str().into(),
+                entry.at.micros().into(),
+            ]
+        });
+        let into = "history (tenant, customer, id, kind, loser, record, actor, reason, at)";
+        insert(self.conn, into, rows.collect(), "").await.map(drop)
+    }
+}

@@ -1,0 +1,206 @@
+//! The store sits the exam of its domain on SQLite and PostgreSQL, and the feed tells what happened and no more.
+
+use std::sync::Arc;
+
+use data::{FeedSource, Sql, Watch, WatchFrom};
+use futures::StreamExt;
+use identity::{SqlCustomers, migrations};
+use identity_domain::{ClaimInput, Customers, Identify, IdentifyInput, Policy, contract};
+use profile::Marks;
+use rapport_proto::feed::v1::event::Event;
+use terms::{Caller, CustomerId, Ids, Revision, Service, SystemClock, Timestamp, partition};
+use testkit::{TestStore, stores};
+
+fn customers(store: &TestStore) -> Arc<dyn Customers> {
+    let ids = Arc::new(Ids::new(Arc::new(SystemClock)));
+    Arc::new(SqlCustomers::new(store.store(), ids, Marks::in_process()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sits_the_exam() {
+    for store in stores(Service::Identity, migrations).await {
+        contract::run(customers(&store)).await;
+        assert_eq!(store.idle_in_transaction().await, 0);
+        let left = "SELECT COUNT(*) FROM lookup WHERE customer IS NULL";
+        let row = store.reader().row(left, vec![]).await.unwrap().unwrap();
+        assert_eq!(row.try_get_by_index::<i64>(0).unwrap(), 0, "{}: rows that led nowhere stayed", store.name());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edges_in_any_order_and_at_once_make_one_person() {
+    for store in stores(Service::Identity, migrations).await {
+        contract::one_person_from_every_order(customers(&store), 1_000).await;
+        assert_eq!(store.idle_in_transaction().await, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_clients_with_overlapping_identifiers_make_one_person() {
+    for store in stores(Service::Identity, migrations).await {
+        contract::two_clients_one_person(customers(&store), 1_000).await;
+    }
+}
+
+/// Two replicas that know nothing of each other, on one PostgreSQL.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_make_one_person() {
+    for store in stores(Service::Identity, migrations).await {
+        if store.name() != "postgres" {
+            continue;
+        }
+        let another = store.another().await;
+        let ids = Arc::new(Ids::new(Arc::new(SystemClock)));
+        let second = SqlCustomers::new(another, ids, Marks::in_process());
+        let both = Arc::new(Alternating { stores: [customers(&store), Arc::new(second)], turn: Default::default() });
+        contract::one_person_from_every_order(both, 200).await;
+    }
+}
+
+fn command(identifiers: &[(&str, &str)], traits: &[(&str, &str)], second: i64) -> Identify {
+    let claim = |(namespace, value): &(&str, &str)| ClaimInput {
+        namespace: (*namespace).to_owned(),
+        value: (*value).to_owned(),
+        verified: None,
+    };
+    let input = IdentifyInput {
+        source: "webshop".to_owned(),
+        identifiers: identifiers.iter().map(claim).collect(),
+        traits: traits.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect(),
+        observed_at: Some(Timestamp::from_seconds(1_600_000_000 + second)),
+        create_if_missing: true,
+        ..IdentifyInput::default()
+    };
+    Identify::check(input, &Policy::default(), Timestamp::from_seconds(2_000_000_000)).unwrap()
+}
+
+/// Every event of the feed so far, by the customer in whose partition it stands.
+async fn events(store: &TestStore) -> Vec<(CustomerId, Event)> {
+    let watch = Watch::new(WatchFrom::Oldest);
+    let mut feed = store.feed().watch(watch).await.unwrap();
+    let total = store.count("feed_entry").await as usize;
+    let mut events = Vec::new();
+    while events.len() < total {
+        let batch = feed.next().await.unwrap().unwrap();
+        events.extend(batch.entries.iter().map(|e| (e.customer.unwrap(), e.change().unwrap().clone())));
+    }
+    events
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_feed_tells_what_changed_and_no_more() {
+    for store in stores(Service::Identity, migrations).await {
+        let customers = customers(&store);
+        let caller = Caller::all_powerful("default".parse().unwrap(), "tester");
+        let identify = async |command| customers.identify(&caller, None, command).await.unwrap();
+        let a = identify(command(&[("crm", "a")], &[("city", "Bonn")], 0)).await.value.customer.unwrap();
+        let b = identify(command(&[("crm", "b")], &[("name", "B")], 0)).await.value.customer.unwrap();
+        let silent = identify(command(&[("crm", "a")], &[("city", "Bonn")], 5)).await;
+        assert_eq!(store.count("feed_entry").await, 2, "{}: seen again is no news", store.name());
+        assert!(!silent.revision.is_empty(), "a revision that contains what was seen");
+        let merged = identify(command(&[("crm", "a"), ("crm", "b")], &[], 6)).await;
+        for id in [a, b] {
+            let position = merged.revision.position(Service::Identity, partition(&caller.tenant, id));
+            assert!(position.is_some(), "{}: the revision covers both", store.name());
+        }
+        let events = events(&store).await;
+        let Event::CustomerChanged(created) = &events[0].1 else { panic!("{events:?}") };
+        assert!(created.created && created.changed_traits == ["city"] && created.changed_namespaces == ["crm"]);
+        let merges: Vec<_> = events
+            .iter()
+            .filter_map(|(place, event)| match event {
+                Event::CustomerMerged(merge) => Some((*place, merge.loser.clone(), merge.survivor.clone())),
+                _ => None,
+            })
+            .collect();
+        assert!(merges.contains(&(b, b.to_string(), a.to_string())));
+        if partition(&caller.tenant, a) != partition(&caller.tenant, b) {
+            assert!(merges.contains(&(a, b.to_string(), a.to_string())));
+        }
+        let Some((place, Event::CustomerChanged(changed))) = events.last() else { panic!("{events:?}") };
+        assert_eq!((*place, changed.created), (a, false));
+        assert_eq!(changed.changed_traits, ["name"], "what the loser brought");
+        let traits = changed.traits.clone().unwrap();
+        assert_eq!(traits.fields.keys().collect::<Vec<_>>(), ["city", "name"], "all of the golden record");
+        assert!(merged.revision.covers(&Revision::new()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_value_of_an_identifier_or_trait_is_stored_in_the_clear_outside_of_sealed_columns() {
+    for store in stores(Service::Identity, migrations).await {
+        let customers = customers(&store);
+        let caller = Caller::all_powerful("default".parse().unwrap(), "tester");
+        let command = command(&[("crm", "marker-7351")], &[("note", "marker-7351")], 0);
+        customers.identify(&caller, None, command).await.unwrap();
+        for (table, columns) in [
+            ("lookup", "tenant"),
+            ("history", "kind || actor || reason"),
+            ("record", "source"),
+            ("evidence", "kind || namespace || actor"),
+        ] {
+            let sql = format!("SELECT {columns} FROM {table}");
+            for row in store.reader().rows(&sql, vec![]).await.unwrap() {
+                let text: String = row.try_get_by_index(0).unwrap();
+                assert!(!text.contains("marker"), "{}: {table}", store.name());
+            }
+        }
+    }
+}
+
+/// Sends every call to the next of two stores.
+struct Alternating {
+    stores: [Arc<dyn Customers>; 2],
+    turn: std::sync::atomic::AtomicUsize,
+}
+
+impl Alternating {
+    fn next(&self) -> &dyn Customers {
+        let turn = self.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        &*self.stores[turn % 2]
+    }
+}
+
+mod alternating {
+    use async_trait::async_trait;
+    use identity_domain::{
+        Claim, Customer, Customers, HistoryEntry, Identified, Identify, Lead, Record, Verdicts,
+        list_customers::ListQuery,
+    };
+    use terms::{Caller, CustomerId, Fault, Identifier, Once, Tenant, Written};
+
+    use super::Alternating;
+
+    #[async_trait]
+    impl Customers for Alternating {
+        async fn identify(
+            &self,
+            caller: &Caller,
+            once: Option<Once>,
+            command: Identify,
+        ) -> Result<Written<Identified>, Fault> {
+            self.next().identify(caller, once, command).await
+        }
+        async fn identify_many(&self, caller: &Caller, commands: Vec<Identify>) -> Result<Written<Verdicts>, Fault> {
+            self.next().identify_many(caller, commands).await
+        }
+        async fn leads(&self, tenant: &Tenant, identifiers: &[Identifier]) -> Result<Vec<Option<Lead>>, Fault> {
+            self.next().leads(tenant, identifiers).await
+        }
+        async fn resolve(&self, tenant: &Tenant, ids: &[CustomerId]) -> Result<Vec<Option<CustomerId>>, Fault> {
+            self.next().resolve(tenant, ids).await
+        }
+        async fn get(&self, tenant: &Tenant, ids: &[CustomerId]) -> Result<Vec<Option<Customer>>, Fault> {
+            self.next().get(tenant, ids).await
+        }
+        async fn list(&self, tenant: &Tenant, query: ListQuery) -> Result<Vec<Customer>, Fault> {
+            self.next().list(tenant, query).await
+        }
+        async fn records(&self, tenant: &Tenant, id: CustomerId) -> Result<Vec<(Record, Vec<Claim>)>, Fault> {
+            self.next().records(tenant, id).await
+        }
+        async fn history(&self, tenant: &Tenant, id: CustomerId) -> Result<Vec<HistoryEntry>, Fault> {
+            self.next().history(tenant, id).await
+        }
+    }
+}

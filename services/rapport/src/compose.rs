@@ -1,0 +1,143 @@
+//! Builds services, binds them to each other, and hands them to the server.
+//!
+//! A service that lives here is called directly and its feed is read from its store; one that lives elsewhere is
+//! called by gRPC. The services do not know which.
+
+use std::{collections::HashMap, sync::Arc};
+
+use anyhow::{Context as _, Result};
+use data::{FeedSource, RemoteFeed, Store};
+use host::{Built, Config, Context, Routes, Rule, Shared, Suite};
+use profile::{Marks, Section, Sections};
+use rapport_proto::{
+    feed::v1::feed_service_server::FeedServiceServer, profile::v1::profile_service_server::ProfileServiceServer,
+};
+use terms::{Clock, Ids, Service};
+use tokio_util::sync::CancellationToken;
+
+use crate::{profiles::Profiles, settings};
+
+/// What a process serves, and what it was built from.
+pub struct Composed {
+    /// What every service was built from.
+    pub context: Context,
+    /// What is served.
+    pub suite: Suite,
+}
+
+/// Builds `services` as configured; brings their schemas up to date first if `migrate`.
+///
+/// # Errors
+/// When a store cannot be opened or a service cannot be built; the message says which and why.
+pub async fn compose(
+    config: Arc<Config>,
+    services: &[Service],
+    clock: Arc<dyn Clock>,
+    migrate: bool,
+) -> Result<Composed> {
+    let shutdown = CancellationToken::new();
+    let hints = settings::hints(&config, &shutdown)?;
+    let marks = settings::marks(&config)?;
+    let mut context = Context::new(config.clone(), clock.clone(), Arc::new(Ids::new(clock.clone())));
+    context.shutdown = shutdown;
+    let mut stores = HashMap::new();
+    for &service in services {
+        let store = settings::store(&config, service, clock.clone(), hints.clone()).await?;
+        if migrate {
+            store.migrate().await.with_context(|| format!("the schema of {service} cannot be brought up to date"))?;
+        }
+        stores.insert(service, store);
+    }
+    let mut process = Process { context, marks, stores, suite: Suite::default(), owners: HashMap::new(), identity: None };
+    // In the order in which changes travel.
+    for service in Service::ALL {
+        if process.stores.contains_key(&service) {
+            process.build(service).await.with_context(|| format!("{service} cannot be built"))?;
+        }
+    }
+    process.share();
+    Ok(Composed { context: process.context, suite: process.suite })
+}
+
+struct Process {
+    context: Context,
+    marks: Marks,
+    stores: HashMap<Service, Store>,
+    suite: Suite,
+    owners: HashMap<Section, Arc<dyn Sections>>,
+    identity: Option<identity::IdentityReader>,
+}
+
+impl Process {
+    async fn build(&mut self, service: Service) -> Result<()> {
+        let Some(store) = self.stores.get(&service).cloned() else { return Ok(()) };
+        let (context, marks) = (&self.context, self.marks.clone());
+        let built = match service {
+            Service::Identity => {
+                let reader = identity::IdentityReader::new(context, store.clone())?;
+                self.owners.insert(Section::Identity, Arc::new(reader.clone()));
+                self.identity = Some(reader);
+                identity::build(context, store, marks).await?
+            }
+            Service::Interaction => {
+                let feeds = [self.feed(Service::Identity)?];
+                let (built, owner) = interaction::build(context, store, marks, feeds).await?;
+                self.owners.insert(Section::Interaction, owner);
+                built
+            }
+            Service::Segmentation => {
+                let feeds = [self.feed(Service::Identity)?, self.feed(Service::Interaction)?];
+                let (built, owner) = segmentation::build(context, store, marks, feeds).await?;
+                self.owners.insert(Section::Segmentation, owner);
+                built
+            }
+            Service::Customization => {
+                let feeds = [
+                    self.feed(Service::Identity)?,
+                    self.feed(Service::Interaction)?,
+                    self.feed(Service::Segmentation)?,
+                ];
+                customization::build(context, store, marks, feeds).await?
+            }
+        };
+        self.bind(built);
+        Ok(())
+    }
+
+    fn bind(&mut self, built: Built) {
+        self.context.peers.bind_local(built.name, built.routes.clone());
+        self.suite.built.push(built);
+    }
+
+    /// The feed of `service`: from its store if it lives here, else from where it does.
+    fn feed(&self, service: Service) -> Result<Arc<dyn FeedSource>> {
+        if let Some(store) = self.stores.get(&service) {
+            return Ok(Arc::new(store.feed()));
+        }
+        let peer = self.context.peers.get(service).for_every_tenant("feed");
+        Ok(Arc::new(RemoteFeed::new(service, peer, host::fault)))
+    }
+
+    /// What no service owns: the feeds and the profile's sections of those that live here.
+    fn share(&mut self) {
+        let feeds: Vec<_> = self.stores.values().map(Store::feed).collect();
+        let feeds = data::feed::Server::new(feeds, self.context.clock.clone(), host::status, self.context.shutdown.clone());
+        let feeds = Routes::new().add(host::tuned!(self.context, FeedServiceServer::new(feeds)));
+        let profiles = Profiles { owners: self.owners.clone(), identity: self.identity.clone() };
+        let profiles = Routes::new().add(host::tuned!(self.context, ProfileServiceServer::new(profiles)));
+        for service in self.stores.keys() {
+            self.context.peers.bind_local(*service, profiles.clone());
+        }
+        self.suite.shared.push(Shared {
+            routes: feeds,
+            access: vec![("rapport.feed.v1.FeedService/Watch", Rule::Authenticated)],
+        });
+        self.suite.shared.push(Shared {
+            routes: profiles,
+            access: vec![
+                ("rapport.profile.v1.ProfileService/GetSection", Rule::Authenticated),
+                ("rapport.profile.v1.ProfileService/ResolveRefs", Rule::Authenticated),
+            ],
+        });
+    }
+}

@@ -1,0 +1,84 @@
+//! `rapport.profile.v1.ProfileService`: the sections of the hot profile, each from the service that owns it and lives
+//! in this process.
+
+use std::{collections::HashMap, sync::Arc};
+
+use profile::{Section, Sections};
+use rapport_proto::profile::v1::{
+    GetSectionRequest, GetSectionResponse, ResolveRefsRequest, ResolveRefsResponse, SectionKind,
+    profile_service_server::ProfileService,
+};
+use terms::{Access, CustomerId, Fault, Reason, Revision, Scope, Service, Violations};
+use tonic::{Request, Response, Status};
+
+/// How many references one call may ask about.
+const MAX_REFS: usize = 10_000;
+
+/// Serves the sections of `owners`.
+pub struct Profiles {
+    /// By section: who owns it, in this process.
+    pub owners: HashMap<Section, Arc<dyn Sections>>,
+    /// Resolves references, where identity lives in this process.
+    pub identity: Option<identity::IdentityReader>,
+}
+
+#[tonic::async_trait]
+impl ProfileService for Profiles {
+    async fn get_section(&self, request: Request<GetSectionRequest>) -> Result<Response<GetSectionResponse>, Status> {
+        host::unary(request, |call, body: GetSectionRequest| async move {
+            let section = match body.kind() {
+                SectionKind::Identity => Section::Identity,
+                SectionKind::Interaction => Section::Interaction,
+                SectionKind::Segmentation => Section::Segmentation,
+                SectionKind::Unspecified => return Err(Fault::invalid("kind", Reason::InvalidFields, "is missing")),
+            };
+            call.require(&read(section.service()))?;
+            let owner = self.owners.get(&section).ok_or_else(|| elsewhere(section.service()))?;
+            let customer = CustomerId::parse("customer_id", &body.customer_id)?;
+            let at_least = Revision::parse("at_least", &body.at_least)?;
+            let loaded = owner.load(call.tenant(), customer, section, &at_least).await?;
+            let position = loaded.revision.position(section.service(), terms::partition(call.tenant(), customer));
+            Ok(GetSectionResponse {
+                kind: body.kind,
+                section: loaded.bytes,
+                revision: loaded.revision.to_string(),
+                customer_id: body.customer_id,
+                version: position
+                    .map(|p| rapport_proto::profile::v1::SectionVersion { xid: p.xid, seq: p.seq }),
+            })
+        })
+        .await
+    }
+
+    async fn resolve_refs(
+        &self,
+        request: Request<ResolveRefsRequest>,
+    ) -> Result<Response<ResolveRefsResponse>, Status> {
+        host::unary(request, |call, body| async move {
+            call.require(&read(Service::Identity))?;
+            let identity = self.identity.as_ref().ok_or_else(|| elsewhere(Service::Identity))?;
+            let mut wrong = Violations::new();
+            wrong.add_if(body.refs.len() > MAX_REFS, "refs", "are more than 10,000; ask in several calls");
+            wrong.take(Revision::parse("at_least", &body.at_least));
+            let decoded = body.refs.into_iter().enumerate().filter_map(|(n, reference)| {
+                wrong.take(host::decode::customer(&format!("refs[{n}]"), Some(reference)))
+            });
+            let references: Vec<_> = decoded.collect();
+            wrong.done()?;
+            // The store is read, so every write that was acknowledged shows: `at_least` asks for no more.
+            let (found, revision) = identity.resolve_refs(call.tenant(), references).await?;
+            let customer_ids = found.into_iter().map(|id| id.map_or_else(String::new, |id| id.to_string()));
+            Ok(ResolveRefsResponse { customer_ids: customer_ids.collect(), revision: revision.to_string() })
+        })
+        .await
+    }
+}
+
+fn read(service: Service) -> Scope {
+    Scope { service: service.name().to_owned(), access: Access::Read }
+}
+
+fn elsewhere(service: Service) -> Fault {
+    Fault::new(Reason::PeerUnavailable, format!("{service} does not live in this process; ask where it does"))
+        .with("service", service.name())
+}

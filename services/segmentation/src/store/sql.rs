@@ -1,0 +1,225 @@
+//! Statements over many rows, the same on both databases: `UNNEST` on PostgreSQL, `VALUES` on SQLite.
+
+use std::fmt::Write;
+
+use data::{Dialect, OrFault, Sql, sql::placeholders};
+use sea_orm::{ConnectionTrait, QueryResult, TryGetable, Value};
+use terms::{CustomerId, Fault, Id, IdKind, Tenant};
+use uuid::Uuid;
+
+/// The column at `place` of a row.
+pub(super) fn column<T: TryGetable>(row: &QueryResult, place: usize) -> Result<T, Fault> {
+    row.try_get_by_index(place).or_fault()
+}
+
+/// The id at `place` of a row.
+pub(super) fn id<K: IdKind>(row: &QueryResult, place: usize) -> Result<Id<K>, Fault> {
+    column::<Uuid>(row, place).map(Id::from_uuid)
+}
+
+/// Parameters of one statement; `$1` is the tenant.
+pub(super) struct Params {
+    dialect: Dialect,
+    values: Vec<Value>,
+}
+
+impl Params {
+    pub(super) fn new(dialect: Dialect, tenant: &Tenant) -> Self {
+        Self { dialect, values: vec![tenant.as_str().into()] }
+    }
+
+    /// Adds a value; gives its placeholder.
+    pub(super) fn add(&mut self, value: impl Into<Value>) -> String {
+        self.values.push(value.into());
+        format!("${}", self.values.len())
+    }
+
+    /// Adds ids; gives the right side of a comparison: ` IN (…)` or ` = ANY(…)`.
+    pub(super) fn among(&mut self, ids: impl IntoIterator<Item = Uuid>) -> String {
+        let mut ids: Vec<Uuid> = ids.into_iter().collect();
+        if self.dialect == Dialect::Postgres {
+            let place = self.add(ids);
+            return format!(" = ANY({place})");
+        }
+        // Few lengths make few statements to prepare; a repeated id asks nothing new.
+        let length = ids.len().max(1).next_power_of_two();
+        ids.resize(length, ids.last().copied().unwrap_or_default());
+        let mut text = String::with_capacity(length * 6);
+        for id in ids {
+            let comma = if text.is_empty() { "" } else { ", " };
+            self.values.push(id.into());
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{comma}${}", self.values.len());
+        }
+        format!(" IN ({text})")
+    }
+
+    pub(super) fn customers<'i>(&mut self, ids: impl IntoIterator<Item = &'i CustomerId>) -> String {
+        self.among(ids.into_iter().map(|id| id.uuid()))
+    }
+
+    pub(super) fn values(self) -> Vec<Value> {
+        self.values
+    }
+}
+
+/// The values of one column, one for each row. Absent ones are NULL.
+pub(super) enum Column {
+    Uuid(Vec<Option<Uuid>>),
+    Text(Vec<String>),
+    Int(Vec<Option<i64>>),
+    Bool(Vec<bool>),
+    Bytes(Vec<Option<Vec<u8>>>),
+}
+
+/// Stands for NULL in an array, where the driver knows none.
+const NO_INT: i64 = i64::MIN;
+
+impl Column {
+    pub(super) fn ids<K: IdKind>(ids: impl IntoIterator<Item = Id<K>>) -> Self {
+        Self::Uuid(ids.into_iter().map(|id| Some(id.uuid())).collect())
+    }
+
+    pub(super) fn ints(values: impl IntoIterator<Item = i64>) -> Self {
+        Self::Int(values.into_iter().map(Some).collect())
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Uuid(values) => values.len(),
+            Self::Text(values) => values.len(),
+            Self::Int(values) => values.len(),
+            Self::Bool(values) => values.len(),
+            Self::Bytes(values) => values.len(),
+        }
+    }
+
+    /// As an array, with the expression that makes a value of the element `name`.
+    fn array(self, name: &str, place: usize) -> (Value, String, String) {
+        let null_at = |type_name: &str, sentinel: &str| {
+            (format!("${place}::{type_name}[]"), format!("NULLIF({name}, {sentinel})"))
+        };
+        let plain = |type_name: &str| (format!("${place}::{type_name}[]"), name.to_owned());
+        let (value, (from, element)): (Value, _) = match self {
+            Self::Uuid(values) => {
+                let values: Vec<Uuid> = values.into_iter().map(Option::unwrap_or_default).collect();
+                (values.into(), null_at("uuid", "'00000000-0000-0000-0000-000000000000'::uuid"))
+            }
+            Self::Text(values) => (values.into(), plain("text")),
+            Self::Int(values) => {
+                let values: Vec<i64> = values.into_iter().map(|v| v.unwrap_or(NO_INT)).collect();
+                (values.into(), null_at("bigint", "(-9223372036854775808)"))
+            }
+            Self::Bool(values) => (values.into(), plain("boolean")),
+            Self::Bytes(values) => {
+                let values: Vec<Vec<u8>> = values.into_iter().map(Option::unwrap_or_default).collect();
+                (values.into(), null_at("bytea", "''::bytea"))
+            }
+        };
+        (value, from, element)
+    }
+
+    fn value(&mut self, row: usize) -> Value {
+        match self {
+            Self::Uuid(values) => values.get(row).copied().flatten().into(),
+            Self::Text(values) => values.get_mut(row).map(std::mem::take).unwrap_or_default().into(),
+            Self::Int(values) => values.get(row).copied().flatten().into(),
+            Self::Bool(values) => values.get(row).copied().unwrap_or_default().into(),
+            Self::Bytes(values) => values.get_mut(row).and_then(Option::take).into(),
+        }
+    }
+}
+
+/// SQLite: how many rows one statement takes. A few sizes only, so that few statements are kept prepared.
+const LADDER: [usize; 5] = [256, 64, 16, 4, 1];
+
+/// Inserts rows of a tenant: `INSERT INTO {table} (tenant, …) … {tail}`. Gives how many were written.
+pub(super) async fn insert<C: ConnectionTrait + Sync>(
+    conn: &C,
+    tenant: &Tenant,
+    table: &str,
+    columns: Vec<(&str, Column)>,
+    tail: &str,
+) -> Result<u64, Fault> {
+    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    let head = format!("INSERT INTO {table} (tenant, {})", names.join(", "));
+    match conn.dialect() {
+        Dialect::Postgres => {
+            let (source, elements, values) = unnested(tenant, columns);
+            let sql = format!("{head} SELECT $1, {elements} FROM {source} {tail}");
+            if values.is_empty() { Ok(0) } else { conn.run(&sql, values).await }
+        }
+        Dialect::Sqlite => {
+            let mut written = 0;
+            for (rows, values) in chunks(tenant, columns) {
+                written += conn.run(&format!("{head} VALUES {rows} {tail}"), values).await?;
+            }
+            Ok(written)
+        }
+    }
+}
+
+/// Runs a statement for rows of a tenant: `{head} {source} {tail}`, where `source` is a table expression with the
+/// given columns.
+pub(super) async fn with_rows<C: ConnectionTrait + Sync>(
+    conn: &C,
+    tenant: &Tenant,
+    columns: Vec<(&str, Column)>,
+    statement: impl Fn(&str) -> String,
+) -> Result<u64, Fault> {
+    match conn.dialect() {
+        Dialect::Postgres => {
+            let (source, elements, values) = unnested(tenant, columns);
+            if values.is_empty() {
+                return Ok(0);
+            }
+            conn.run(&statement(&format!("(SELECT {elements} FROM {source})")), values).await
+        }
+        Dialect::Sqlite => {
+            let names: Vec<String> =
+                columns.iter().enumerate().map(|(n, (name, _))| format!("column{} AS {name}", n + 2)).collect();
+            let names = names.join(", ");
+            let mut touched = 0;
+            for (rows, values) in chunks(tenant, columns) {
+                touched += conn.run(&statement(&format!("(SELECT {names} FROM (VALUES {rows}))")), values).await?;
+            }
+            Ok(touched)
+        }
+    }
+}
+
+/// `UNNEST(…) AS d (…)`, the expressions of its elements, and the values, the tenant first; no values without rows.
+fn unnested(tenant: &Tenant, columns: Vec<(&str, Column)>) -> (String, String, Vec<Value>) {
+    let mut values: Vec<Value> = vec![tenant.as_str().into()];
+    if columns.first().is_none_or(|(_, column)| column.len() == 0) {
+        return (String::new(), String::new(), Vec::new());
+    }
+    let (mut arrays, mut names, mut elements) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, column) in columns {
+        let (value, from, element) = column.array(name, values.len() + 1);
+        values.push(value);
+        arrays.push(from);
+        elements.push(if element == name { element } else { format!("{element} AS {name}") });
+        names.push(name);
+    }
+    let source = format!("UNNEST({}) AS d ({})", arrays.join(", "), names.join(", "));
+    (source, elements.join(", "), values)
+}
+
+/// Rows in pieces, each with the values; the tenant stands before each row.
+fn chunks(tenant: &Tenant, mut columns: Vec<(&str, Column)>) -> Vec<(String, Vec<Value>)> {
+    let rows = columns.first().map_or(0, |(_, column)| column.len());
+    let width = columns.len() + 1;
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    while let Some(size) = LADDER.into_iter().find(|size| *size <= rows - at) {
+        let mut values: Vec<Value> = Vec::with_capacity(size * width);
+        for row in at..at + size {
+            values.push(tenant.as_str().into());
+            values.extend(columns.iter_mut().map(|(_, column)| column.value(row)));
+        }
+        pieces.push((placeholders(size, width), values));
+        at += size;
+    }
+    pieces
+}

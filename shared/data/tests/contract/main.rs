@@ -1,0 +1,17 @@
+//! The exam that every database sits: SQLite always, PostgreSQL when a server is named.
+
+mod consumers;
+mod dead;
+mod feed;
+mod gaps;
+mod grpc;
+mod migrate;
+mod once;
+mod progress;
+mod purge;
+mod replicas;
+mod retention;
+mod support;
+mod tail;
+mod throughput;
+mod writes;

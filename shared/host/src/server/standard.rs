@@ -1,0 +1,88 @@
+//! The services that every process has: health, reflection, operations.
+
+use rapport_proto::google::longrunning::{
+    CancelOperationRequest, DeleteOperationRequest, GetOperationRequest, ListOperationsRequest, ListOperationsResponse,
+    Operation, WaitOperationRequest,
+    operations_server::{Operations, OperationsServer},
+};
+use terms::Fault;
+use tonic::{Request, Response, Status};
+use tonic_health::server::{HealthReporter, health_reporter};
+use tonic_reflection::server::Builder;
+
+use crate::{Catalog, Routes, Rule, edge::Table, not_yet_served};
+
+const HEALTH: &str = "grpc.health.v1.Health";
+const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
+const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
+const OPERATIONS: &str = "google.longrunning.Operations";
+
+/// Adds them to the table; gives what reports health.
+///
+/// # Errors
+/// When the descriptors cannot be read.
+pub(super) fn add(table: &mut Table, reflection: bool) -> Result<HealthReporter, Fault> {
+    let (reporter, health) = health_reporter();
+    table.add(&Routes::new().add(health), &rules(HEALTH, &Rule::Open))?;
+    // Nobody serves operations yet; the service is here so that the contract is whole.
+    if !table.services.contains(OPERATIONS) {
+        let routes = Routes::new().add(OperationsServer::new(NoOperations));
+        table.add(&routes, &rules(OPERATIONS, &Rule::Authenticated))?;
+    }
+    if reflection {
+        let mut names: Vec<&str> = table.services.iter().copied().collect();
+        names.extend([REFLECTION, REFLECTION_ALPHA]);
+        let v1 = builder(&names).build_v1().map_err(Fault::internal)?;
+        let v1alpha = builder(&names).build_v1alpha().map_err(Fault::internal)?;
+        let mut rules_of_both = rules(REFLECTION, &Rule::Open);
+        rules_of_both.extend(rules(REFLECTION_ALPHA, &Rule::Open));
+        table.add(&Routes::new().add(v1).add(v1alpha), &rules_of_both)?;
+    }
+    Ok(reporter)
+}
+
+/// One rule for every RPC of a service.
+fn rules(service: &str, rule: &Rule) -> Vec<(&'static str, Rule)> {
+    Catalog::get().of(service).into_iter().map(|rpc| (rpc.name, rule.clone())).collect()
+}
+
+fn builder<'a>(names: &[&str]) -> Builder<'a> {
+    let builder = Builder::configure()
+        .register_encoded_file_descriptor_set(rapport_proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET);
+    names.iter().fold(builder, |builder, name| builder.with_service_name(*name))
+}
+
+struct NoOperations;
+
+fn operations(method: &str) -> Status {
+    not_yet_served(&format!("{OPERATIONS}/{method}"))
+}
+
+#[tonic::async_trait]
+impl Operations for NoOperations {
+    async fn list_operations(
+        &self,
+        _: Request<ListOperationsRequest>,
+    ) -> Result<Response<ListOperationsResponse>, Status> {
+        Err(operations("ListOperations"))
+    }
+
+    async fn get_operation(&self, _: Request<GetOperationRequest>) -> Result<Response<Operation>, Status> {
+        Err(operations("GetOperation"))
+    }
+
+    async fn delete_operation(&self, _: Request<DeleteOperationRequest>) -> Result<Response<()>, Status> {
+        Err(operations("DeleteOperation"))
+    }
+
+    async fn cancel_operation(&self, _: Request<CancelOperationRequest>) -> Result<Response<()>, Status> {
+        Err(operations("CancelOperation"))
+    }
+
+    async fn wait_operation(&self, _: Request<WaitOperationRequest>) -> Result<Response<Operation>, Status> {
+        Err(operations("WaitOperation"))
+    }
+}

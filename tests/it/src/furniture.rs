@@ -1,0 +1,75 @@
+//! One of each resource, to call RPCs about.
+
+use std::collections::BTreeMap;
+
+use rapport_proto::{interaction::v1::SetBoundaryRequest, r#type::v1::BoundaryScope};
+use serde_json::json;
+use tonic::Status;
+
+use crate::app::{App, by_id};
+
+/// Personal data of every piece of furniture contains this text: it must turn up nowhere else.
+pub const MARKER: &str = "marker7f3a";
+
+/// Resources of one tenant by the names that samples give them, as in `$customer`.
+#[derive(Debug, Clone)]
+pub struct Furniture(BTreeMap<&'static str, String>);
+
+impl Furniture {
+    /// Makes one of each; `tag` tells them from others of the same tenant.
+    ///
+    /// # Errors
+    /// The status of what cannot be made.
+    pub async fn make(app: &App, tag: &str) -> Result<Self, Status> {
+        let mut made = BTreeMap::new();
+        let email = format!("{MARKER}-{tag}@{}.example.org", app.tenant);
+        let traits = json!({ "name": format!("{MARKER} {tag}"), "country": "NL" });
+        let customer = app.identify(&[("email", &email)], traits).await?.customer_id;
+        let interaction = app.record(by_id(&customer), "purchase", 20).await?;
+        let statement = app.say(by_id(&customer), &format!("topic-{tag}"), json!(MARKER)).await?;
+        let boundary = SetBoundaryRequest {
+            customer: Some(by_id(&customer)),
+            statement: format!("never {MARKER}"),
+            scope: Some(BoundaryScope { topics: vec!["alcohol".to_owned()], ..BoundaryScope::default() }),
+            ..SetBoundaryRequest::default()
+        };
+        let boundary = app.interaction().set_boundary(boundary).await?.into_inner().boundary.unwrap_or_default();
+        let [segment, treatment, free_treatment, touchpoint] =
+            ["segment", "treatment", "free-treatment", "touchpoint"].map(|kind| format!("{kind}-{tag}"));
+        app.segment(&segment, r#"customer.country == "NL""#).await?;
+        app.treatment(&treatment, "", 5.0).await?;
+        app.treatment(&free_treatment, "", 5.0).await?;
+        app.touchpoint(&touchpoint, &[treatment.as_str()]).await?;
+        let decision = app.decide(by_id(&customer), &touchpoint, &statement.revision).await?;
+        made.insert("email", email);
+        made.insert("customer", customer);
+        made.insert("interaction", interaction.interaction.unwrap_or_default().interaction_id);
+        made.insert("statement", statement.statement.unwrap_or_default().statement_id);
+        made.insert("boundary", boundary.boundary_id);
+        made.insert("segment", segment);
+        made.insert("treatment", treatment);
+        made.insert("free_treatment", free_treatment);
+        made.insert("touchpoint", touchpoint);
+        made.insert("decision", decision.decision_id);
+        made.insert("tag", tag.to_owned());
+        Ok(Self(made))
+    }
+
+    /// The name or id of a piece.
+    ///
+    /// # Panics
+    /// When there is no such piece.
+    pub fn get(&self, name: &str) -> &str {
+        self.0.get(name).unwrap_or_else(|| panic!("no `${name}`"))
+    }
+
+    /// The same furniture with one piece of `other`'s.
+    #[must_use]
+    pub fn with_piece_of(&self, other: &Self, name: &str) -> Self {
+        let mut mixed = self.clone();
+        if let (Some(own), Some(foreign)) = (mixed.0.get_mut(name), other.0.get(name)) {
+            own.clone_from(foreign);
+        }
+        mixed
+    }
+}
