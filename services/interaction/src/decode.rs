@@ -63,7 +63,8 @@ pub(crate) fn interaction(
     let input = wrong.take(decode::required(field, input))?;
     let prefix = format!("{field}.");
     let at = |name: &str| format!("{prefix}{name}");
-    let properties = input.properties.is_some().then(|| wrong.take(decode::object(&at("properties"), input.properties)));
+    let properties =
+        input.properties.is_some().then(|| wrong.take(decode::object(&at("properties"), input.properties)));
     let value = wrong.take(decode::money(&at("value"), input.value)).flatten();
     let statements = input.statements.into_iter().enumerate();
     let draft = InteractionDraft {
@@ -72,11 +73,26 @@ pub(crate) fn interaction(
         kind: input.r#type,
         channel: input.channel,
         touchpoint: input.touchpoint,
-        direction: choice::<common::InteractionDirection, _>(wrong, &at("direction"), input.direction, code(Direction::from_code))
-            .unwrap_or(Direction::Inbound),
-        directness: choice::<common::InteractionDirectness, _>(wrong, &at("directness"), input.directness, code(Directness::from_code))
-            .unwrap_or(Directness::Direct),
-        motivation: choice::<common::Motivation, _>(wrong, &at("motivation"), input.motivation, code(Motivation::from_code)),
+        direction: choice::<common::InteractionDirection, _>(
+            wrong,
+            &at("direction"),
+            input.direction,
+            code(Direction::from_code),
+        )
+        .unwrap_or(Direction::Inbound),
+        directness: choice::<common::InteractionDirectness, _>(
+            wrong,
+            &at("directness"),
+            input.directness,
+            code(Directness::from_code),
+        )
+        .unwrap_or(Directness::Direct),
+        motivation: choice::<common::Motivation, _>(
+            wrong,
+            &at("motivation"),
+            input.motivation,
+            code(Motivation::from_code),
+        ),
         inducement: plain(wrong, &at("inducement"), input.inducement, LABEL_MAX),
         occurred_at: time(wrong, &at("occurred_at"), input.occurred_at),
         properties: properties.flatten(),
@@ -108,7 +124,8 @@ pub(crate) fn statement(
 
 fn statement_fields(wrong: &mut Violations, prefix: &str, input: wire::StatementInput) -> StatementDraft {
     let at = |name: &str| format!("{prefix}{name}");
-    let value = decode::json_within(&at("value"), input.value, VALUE).and_then(|value| decode::required(&at("value"), value));
+    let value =
+        decode::json_within(&at("value"), input.value, VALUE).and_then(|value| decode::required(&at("value"), value));
     StatementDraft {
         id: optional_id(wrong, &at("statement_id"), &input.statement_id),
         topic: input.topic,

@@ -35,7 +35,12 @@ impl Directory {
         Self { peers, known }
     }
 
-    async fn ask(&self, caller: &Caller, refs: &[&CustomerRef], at_least: &Revision) -> Result<Vec<Option<Resolved>>, Fault> {
+    async fn ask(
+        &self,
+        caller: &Caller,
+        refs: &[&CustomerRef],
+        at_least: &Revision,
+    ) -> Result<Vec<Option<Resolved>>, Fault> {
         let mut identity = ProfileServiceClient::new(self.peers.get(Service::Identity).on_behalf_of(caller))
             .max_decoding_message_size(16 << 20)
             .max_encoding_message_size(16 << 20);
@@ -49,7 +54,11 @@ impl Directory {
             };
             let answer = identity.resolve_refs(request).await.map_err(host::fault)?.into_inner();
             if answer.customer_ids.len() != chunk.len() {
-                return Err(Fault::internal(format!("{} references had {} answers", chunk.len(), answer.customer_ids.len())));
+                return Err(Fault::internal(format!(
+                    "{} references had {} answers",
+                    chunk.len(),
+                    answer.customer_ids.len()
+                )));
             }
             let revision: Revision = answer.revision.parse().map_err(Fault::internal)?;
             for id in &answer.customer_ids {

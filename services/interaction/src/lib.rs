@@ -63,8 +63,7 @@ pub async fn build(
     let owner = Arc::new(InteractionReader::new(interactions.clone(), config.patience()));
     let follower = Arc::new(feed::IdentityFollower::new(interactions.clone(), customers.clone()));
     let [identity] = feeds;
-    let following =
-        follow(store.clone(), identity, follower, FollowOptions::default(), context.shutdown.clone());
+    let following = follow(store.clone(), identity, follower, FollowOptions::default(), context.shutdown.clone());
     let ports = Ports { store: interactions, customers, clock: context.clock.clone(), ids: context.ids.clone() };
     let handler = grpc::Handler::new(ports, store.feed(), config);
     let built = Built {

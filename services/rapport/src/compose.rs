@@ -48,7 +48,8 @@ pub async fn compose(
         }
         stores.insert(service, store);
     }
-    let mut process = Process { context, marks, stores, suite: Suite::default(), owners: HashMap::new(), identity: None };
+    let mut process =
+        Process { context, marks, stores, suite: Suite::default(), owners: HashMap::new(), identity: None };
     // In the order in which changes travel.
     for service in Service::ALL {
         if process.stores.contains_key(&service) {
@@ -121,17 +122,17 @@ impl Process {
     /// What no service owns: the feeds and the profile's sections of those that live here.
     fn share(&mut self) {
         let feeds: Vec<_> = self.stores.values().map(Store::feed).collect();
-        let feeds = data::feed::Server::new(feeds, self.context.clock.clone(), host::status, self.context.shutdown.clone());
+        let feeds =
+            data::feed::Server::new(feeds, self.context.clock.clone(), host::status, self.context.shutdown.clone());
         let feeds = Routes::new().add(host::tuned!(self.context, FeedServiceServer::new(feeds)));
         let profiles = Profiles { owners: self.owners.clone(), identity: self.identity.clone() };
         let profiles = Routes::new().add(host::tuned!(self.context, ProfileServiceServer::new(profiles)));
         for service in self.stores.keys() {
             self.context.peers.bind_local(*service, profiles.clone());
         }
-        self.suite.shared.push(Shared {
-            routes: feeds,
-            access: vec![("rapport.feed.v1.FeedService/Watch", Rule::Authenticated)],
-        });
+        self.suite
+            .shared
+            .push(Shared { routes: feeds, access: vec![("rapport.feed.v1.FeedService/Watch", Rule::Authenticated)] });
         self.suite.shared.push(Shared {
             routes: profiles,
             access: vec![

@@ -43,8 +43,7 @@ impl ProfileService for Profiles {
                 section: loaded.bytes,
                 revision: loaded.revision.to_string(),
                 customer_id: body.customer_id,
-                version: position
-                    .map(|p| rapport_proto::profile::v1::SectionVersion { xid: p.xid, seq: p.seq }),
+                version: position.map(|p| rapport_proto::profile::v1::SectionVersion { xid: p.xid, seq: p.seq }),
             })
         })
         .await

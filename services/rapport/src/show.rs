@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::connect::Transport;
 use anyhow::{Context, Result};
 use prost_types::{Value, value::Kind};
 use rapport_proto::{
@@ -15,14 +16,13 @@ use rapport_proto::{
         GetPermissionsRequest, Interaction, ListInteractionsRequest, ListStatementsRequest, Statement,
         interaction_service_client::InteractionServiceClient,
     },
-    r#type::v1::{CustomerKind, CustomerRef, Identifier, Motivation, StatementKind, customer_ref::Ref},
     segmentation::v1::{
         GetDifferentiationRequest, GetDifferentiationResponse, GetMembershipsRequest, Membership,
         segmentation_service_client::SegmentationServiceClient,
     },
+    r#type::v1::{CustomerKind, CustomerRef, Identifier, Motivation, StatementKind, customer_ref::Ref},
 };
 use time::{OffsetDateTime, macros::format_description};
-use crate::connect::Transport;
 
 /// How many interactions the page shows.
 const TIMELINE: i32 = 10;
@@ -229,9 +229,7 @@ fn plain(value: Option<&Value>) -> String {
         Some(Kind::BoolValue(value)) => value.to_string(),
         Some(Kind::NumberValue(value)) => value.to_string(),
         Some(Kind::StringValue(value)) => value.clone(),
-        Some(Kind::ListValue(list)) => {
-            list.values.iter().map(|item| plain(Some(item))).collect::<Vec<_>>().join(", ")
-        }
+        Some(Kind::ListValue(list)) => list.values.iter().map(|item| plain(Some(item))).collect::<Vec<_>>().join(", "),
         Some(Kind::StructValue(fields)) => {
             let fields = fields.fields.iter().map(|(name, value)| format!("{name} {}", plain(Some(value))));
             fields.collect::<Vec<_>>().join(", ")

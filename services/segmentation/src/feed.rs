@@ -158,7 +158,9 @@ pub(crate) fn value(given: prost_types::Value) -> Value {
         Some(Kind::NumberValue(n)) => Value::Double(n),
         Some(Kind::StringValue(text)) => text.into(),
         Some(Kind::ListValue(list)) => list.values.into_iter().map(value).collect::<Vec<_>>().into(),
-        Some(Kind::StructValue(object)) => object.fields.into_iter().map(|(name, inside)| (name, value(inside))).collect(),
+        Some(Kind::StructValue(object)) => {
+            object.fields.into_iter().map(|(name, inside)| (name, value(inside))).collect()
+        }
     }
 }
 
@@ -176,11 +178,7 @@ pub(crate) fn publish(tx: &Tx, tenant: &Tenant, catalog: &Catalog, effects: &Eff
         if told.insert(customer) {
             let changed = vec!["value".to_owned()];
             let customer_id = customer.to_string();
-            tx.publish(
-                tenant,
-                customer,
-                Said::DifferentiationChanged(DifferentiationChanged { customer_id, changed }),
-            );
+            tx.publish(tenant, customer, Said::DifferentiationChanged(DifferentiationChanged { customer_id, changed }));
         }
     }
 }

@@ -9,6 +9,7 @@
 //! | [`section`] | [`Section`], [`Versioned`], [`Sections`] (the port to the owners), [`FromSections`] |
 //! | [`marks`] | [`Marks`]: what every service is handed, tells both levels what is stale |
 //! | [`profiles`] | [`Profiles`]: reads, single flight |
+//! | `load` | one load of one customer |
 //! | `local` | the level in process; `recent`: marks that arrived lately |
 //! | `redis` | the shared level: scripts, breaker, marks that did not get through |
 //! | [`PeerSections`] | the owners, reached as peers |
@@ -24,6 +25,7 @@
 #![forbid(unsafe_code)]
 
 mod breaker;
+mod load;
 mod local;
 pub mod marks;
 mod metrics;

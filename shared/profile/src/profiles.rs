@@ -2,16 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use terms::{CustomerId, Fault, FaultKind, Reason, Revision, Tenant};
+use terms::{CustomerId, Fault, Reason, Revision, Tenant};
 use tokio::sync::watch;
 use tracing::Instrument;
 
 use crate::{
+    load::Load,
     local::{Entry, Known, Local, Lookup, Outcome, What},
     marks::Marks,
     metrics::Counts,
     redis::Redis,
-    section::{FromSections, Held, Key, Section, SectionSet, Sections, Stamp},
+    section::{FromSections, Key, Sections, Stamp},
 };
 
 /// How the level in process is used.
@@ -104,7 +105,7 @@ impl<P: FromSections> Profiles<P> {
     }
 
     /// The profile as far as its owners answer, after [`Profiles::get`] failed: what is missing says
-    /// [`SectionSet::is_missing`]. Nothing of it is kept. A section of which `at_least` speaks is never left out.
+    /// [`SectionSet::is_missing`](crate::SectionSet::is_missing). Nothing of it is kept. A section of which `at_least` speaks is never left out.
     ///
     /// # Errors
     /// As [`Profiles::get`], when identity does not answer for want of a customer, or a demanded section is missing.

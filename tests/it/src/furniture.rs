@@ -34,9 +34,11 @@ impl Furniture {
             ..SetBoundaryRequest::default()
         };
         let boundary = app.interaction().set_boundary(boundary).await?.into_inner().boundary.unwrap_or_default();
-        let [segment, treatment, free_treatment, touchpoint] =
-            ["segment", "treatment", "free-treatment", "touchpoint"].map(|kind| format!("{kind}-{tag}"));
+        let [segment, other_segment, treatment, free_treatment, touchpoint] =
+            ["segment", "other-segment", "treatment", "free-treatment", "touchpoint"]
+                .map(|kind| format!("{kind}-{tag}"));
         app.segment(&segment, r#"customer.country == "NL""#).await?;
+        app.segment(&other_segment, r#"count("purchase") >= 1"#).await?;
         app.treatment(&treatment, "", 5.0).await?;
         app.treatment(&free_treatment, "", 5.0).await?;
         app.touchpoint(&touchpoint, &[treatment.as_str()]).await?;
@@ -47,6 +49,7 @@ impl Furniture {
         made.insert("statement", statement.statement.unwrap_or_default().statement_id);
         made.insert("boundary", boundary.boundary_id);
         made.insert("segment", segment);
+        made.insert("other_segment", other_segment);
         made.insert("treatment", treatment);
         made.insert("free_treatment", free_treatment);
         made.insert("touchpoint", touchpoint);

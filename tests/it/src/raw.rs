@@ -166,11 +166,26 @@ pub fn lawful(status: &Status) -> Result<(), String> {
         Some(code) if *code != status.code() => {
             Err(format!("{} goes with {code:?}, not {:?}: {}", refusal.reason, status.code(), status.message()))
         }
-        Some(_) if refusal.reason == "INVALID_FIELDS" && refusal.fields.is_empty() => {
-            Err(format!("{} names no field: {}", refusal.reason, status.message()))
-        }
         Some(_) => Ok(()),
     }
+}
+
+/// The same of a request that can be read: wrong fields have names.
+///
+/// # Errors
+/// What is wrong.
+pub fn lawful_and_named(status: &Status) -> Result<(), String> {
+    lawful(status)?;
+    let refusal = Refusal::of(status);
+    if refusal.reason == "INVALID_FIELDS" && refusal.fields.is_empty() {
+        return Err(format!("names no field: {}", status.message()));
+    }
+    Ok(())
+}
+
+/// A message for people.
+pub fn shown(message: &DynamicMessage) -> String {
+    serde_json::to_string(message).unwrap_or_else(|error| error.to_string())
 }
 
 /// A field's value, by a dotted path.

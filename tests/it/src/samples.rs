@@ -25,13 +25,14 @@ impl Sample {
 
     /// The pieces of furniture that it names; not the ones that only make it unique.
     pub fn pieces(&self) -> Vec<&'static str> {
-        const PIECES: [&str; 10] = [
+        const PIECES: [&str; 11] = [
             "email",
             "customer",
             "interaction",
             "statement",
             "boundary",
             "segment",
+            "other_segment",
             "treatment",
             "free_treatment",
             "touchpoint",
@@ -239,6 +240,10 @@ fn segmentation() -> Vec<Sample> {
         ),
         read("rapport.segmentation.v1.SegmentationService/ListMembers", json!({ "segment": "$segment" })),
         read("rapport.segmentation.v1.SegmentationService/WatchSegment", json!({ "segment": "$segment" })),
+        read(
+            "rapport.segmentation.v1.SegmentationService/CompareSegments",
+            json!({ "segments": ["$segment", "$other_segment"] }),
+        ),
         read("rapport.segmentation.v1.SegmentationService/GetDifferentiation", json!({ "customer": customer() })),
     ]
 }
@@ -300,7 +305,7 @@ fn customization() -> Vec<Sample> {
         sample(
             "rapport.customization.v1.CustomizationService/DecideBatch",
             json!({ "requests": [{ "customer": customer(), "touchpoint": "$touchpoint" }] }),
-            json!({ "requests": [] }),
+            json!({ "requests": [{ "customer": customer(), "touchpoint": "$touchpoint", "explain": true }] }),
         ),
         sample(
             "rapport.customization.v1.CustomizationService/ReportOutcome",

@@ -34,7 +34,10 @@ async fn a_write_under_a_request_id_happens_once(shape: Shape) {
         let again = raw::call(&app, rpc, &sample.request_with(&furniture, &key)).await;
         match (&first, &again) {
             (Ok(first), Ok(again)) if first == again => {}
-            (Ok(first), Ok(again)) => wrong.push(format!("{}: another reply:\n{first:?}\n{again:?}", rpc.name)),
+            (Ok(first), Ok(again)) => {
+                let shown = [first, again].map(|replies| replies.iter().map(raw::shown).collect::<String>());
+                wrong.push(format!("{}: another reply:\n{}\n{}", rpc.name, shown[0], shown[1]));
+            }
             (Err(status), _) => wrong.push(format!("{}: {status:?}", rpc.name)),
             (_, Err(status)) => wrong.push(format!("{}: the second time: {status:?}", rpc.name)),
         }

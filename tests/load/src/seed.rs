@@ -15,10 +15,10 @@ use rapport_proto::{
         Consent, ConsentState, LawfulBasis, RecordConsentRequest, RecordStatementRequest, StatementInput,
         interaction_service_client::InteractionServiceClient,
     },
-    r#type::v1::{CustomerRef, Identifier, StatementKind, customer_ref::Ref},
     segmentation::v1::{
         CreateSegmentRequest, Segment, segment, segmentation_service_client::SegmentationServiceClient,
     },
+    r#type::v1::{CustomerRef, Identifier, StatementKind, customer_ref::Ref},
 };
 use tonic::transport::Channel;
 

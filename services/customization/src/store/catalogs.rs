@@ -43,15 +43,21 @@ impl Shelf {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Catalogs {
-    shelves: RwLock<HashMap<Tenant, Arc<Shelf>>>,
-    loading: tokio::sync::Mutex<()>,
+pub(crate) struct Catalogs(RwLock<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    shelves: HashMap<Tenant, Arc<Shelf>>,
+    /// Up to where the feed told of definitions: a shelf that does not go so far is stale.
+    heard: HashMap<Tenant, Position>,
+    /// How often the feed may have been missed in part.
+    generation: u64,
 }
 
 impl Catalogs {
     /// What is in memory, if it is fresh enough.
     pub(crate) fn fresh(&self, tenant: &Tenant, at_least: &Revision) -> Option<Arc<Shelf>> {
-        let shelf = self.shelves.read().get(tenant)?.clone();
+        let shelf = self.0.read().shelves.get(tenant)?.clone();
         if shelf.stale.load(Ordering::Acquire) {
             return None;
         }
@@ -64,32 +70,35 @@ impl Catalogs {
 
     /// Reads what is new. What was acknowledged before the call shows.
     pub(crate) async fn refresh(&self, store: &Store, tenant: &Tenant) -> Result<Arc<Shelf>, Fault> {
-        // One at a time: a thundering herd would read the same. Nobody who waits has to go on waiting for long.
-        let loading = self.loading.lock().await;
+        let (known, generation) = {
+            let inner = self.0.read();
+            (inner.shelves.get(tenant).cloned().unwrap_or_default(), inner.generation)
+        };
         // Before the rows are read: what is committed in between may show, and is not promised.
         let stamp = store.horizon().await?;
-        let known = self.shelves.read().get(tenant).cloned().unwrap_or_default();
         let version = version(store.reader(), tenant).await?;
         let catalog = if version == known.catalog.version() {
             known.catalog.clone()
         } else {
             load(store.reader(), tenant, &known.catalog, version).await?
         };
-        let shelf = self.put(tenant, catalog, stamp);
-        drop(loading);
-        Ok(shelf)
+        Ok(self.put(tenant, catalog, stamp, generation))
     }
 
-    /// Keeps the newer of what is there and what comes.
-    fn put(&self, tenant: &Tenant, catalog: Arc<Catalog>, stamp: Position) -> Arc<Shelf> {
-        let mut shelves = self.shelves.write();
-        if let Some(known) = shelves.get(tenant)
-            && known.catalog.version() > catalog.version()
+    /// Keeps the newer of what is there and what comes; notes whether more was told of meanwhile.
+    fn put(&self, tenant: &Tenant, catalog: Arc<Catalog>, stamp: Position, generation: u64) -> Arc<Shelf> {
+        let shelf = Shelf::new(catalog, stamp);
+        let mut inner = self.0.write();
+        let heard = inner.heard.get(tenant).copied().unwrap_or_default();
+        shelf.stale.store(stamp < heard || generation != inner.generation, Ordering::Release);
+        let order = |shelf: &Shelf| (shelf.catalog.version(), shelf.stamp);
+        if let Some(known) = inner.shelves.get(tenant)
+            && order(known) > order(&shelf)
         {
             return known.clone();
         }
-        let shelf = Arc::new(Shelf::new(catalog, stamp));
-        shelves.insert(tenant.clone(), shelf.clone());
+        let shelf = Arc::new(shelf);
+        inner.shelves.insert(tenant.clone(), shelf.clone());
         shelf
     }
 
@@ -100,7 +109,7 @@ impl Catalogs {
         tenant: &Tenant,
         version: i64,
     ) -> Result<Arc<Catalog>, Fault> {
-        let known = self.shelves.read().get(tenant).map(|shelf| shelf.catalog.clone()).unwrap_or_default();
+        let known = self.known(tenant);
         match known.version().cmp(&version) {
             std::cmp::Ordering::Equal => Ok(known),
             std::cmp::Ordering::Less => load(conn, tenant, &known, version).await,
@@ -111,20 +120,27 @@ impl Catalogs {
 
     /// What is in memory, fresh or not.
     pub(super) fn known(&self, tenant: &Tenant) -> Arc<Catalog> {
-        self.shelves.read().get(tenant).map(|shelf| shelf.catalog.clone()).unwrap_or_default()
+        self.0.read().shelves.get(tenant).map(|shelf| shelf.catalog.clone()).unwrap_or_default()
     }
 
-    /// Another replica defined something.
+    /// Something was defined, here or by another replica.
     pub(crate) fn hear(&self, batch: &FeedBatch) {
-        let stale = |shelf: &Arc<Shelf>| shelf.stale.store(true, Ordering::Release);
-        let shelves = self.shelves.read();
-        if batch.restarted {
-            shelves.values().for_each(stale);
+        let news = batch.entries.iter().filter(|entry| entry.kind == "definition.changed");
+        let mut news = news.peekable();
+        if news.peek().is_none() && !batch.restarted {
+            return;
         }
-        for entry in batch.entries.iter().filter(|entry| entry.kind == "definition.changed") {
+        let mut inner = self.0.write();
+        if batch.restarted {
+            inner.generation += 1;
+            inner.shelves.values().for_each(|shelf| shelf.stale.store(true, Ordering::Release));
+        }
+        for entry in news {
+            let heard = inner.heard.entry(entry.tenant.clone()).or_default();
+            *heard = entry.position.max(*heard);
             // What this process defined itself, it has read already.
-            if let Some(shelf) = shelves.get(&entry.tenant).filter(|shelf| shelf.stamp < entry.position) {
-                stale(shelf);
+            if let Some(shelf) = inner.shelves.get(&entry.tenant).filter(|shelf| shelf.stamp < entry.position) {
+                shelf.stale.store(true, Ordering::Release);
             }
         }
     }

@@ -56,7 +56,10 @@ impl Scope {
     pub fn check(&self, wrong: &mut Violations, field: &str) {
         for (name, list, max) in self.lists() {
             if list.len() > SCOPE_LIST_MAX {
-                wrong.add(format!("{field}.{name}"), format!("has {} entries; at most {SCOPE_LIST_MAX} are taken", list.len()));
+                wrong.add(
+                    format!("{field}.{name}"),
+                    format!("has {} entries; at most {SCOPE_LIST_MAX} are taken", list.len()),
+                );
             }
             for (i, key) in list.iter().enumerate().take(SCOPE_LIST_MAX) {
                 check_key(wrong, &format!("{field}.{name}[{i}]"), key, max);
@@ -64,7 +67,10 @@ impl Scope {
         }
         let empty = self.lists().iter().all(|(_, list, _)| list.is_empty());
         if empty && !self.everything {
-            wrong.add(field, "names no topic, channel, purpose or treatment tag; set `everything` to forbid all contact");
+            wrong.add(
+                field,
+                "names no topic, channel, purpose or treatment tag; set `everything` to forbid all contact",
+            );
         }
         if !empty && self.everything {
             wrong.add(format!("{field}.everything"), "contradicts the lists beside it; leave it or them out");
@@ -151,13 +157,12 @@ mod tests {
         assert!(alcohol.covers(&ask("transactional", "email", "alcohol.wine", &[])));
         assert!(!alcohol.covers(&ask("marketing", "email", "", &[])));
         let tag = ["dark_pattern".to_owned()];
-        let both = Scope {
-            channels: vec!["sms".into()],
-            treatment_tags: vec!["dark_pattern".into()],
-            ..Scope::default()
-        };
+        let both =
+            Scope { channels: vec!["sms".into()], treatment_tags: vec!["dark_pattern".into()], ..Scope::default() };
         assert!(both.covers(&ask("marketing", "sms", "x", &tag)));
-        assert!(!both.covers(&ask("marketing", "sms", "x", &[])) && !both.covers(&ask("marketing", "email", "x", &tag)));
+        assert!(
+            !both.covers(&ask("marketing", "sms", "x", &[])) && !both.covers(&ask("marketing", "email", "x", &tag))
+        );
         assert!(Scope { everything: true, ..Scope::default() }.covers(&ask("transactional", "", "", &[])));
     }
 

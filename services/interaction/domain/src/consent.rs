@@ -118,9 +118,7 @@ impl Consent {
         (self.occurred_at, self.id) > (older.occurred_at, older.id)
             && self.key() == older.key()
             && (self.arrival.addressed == older.arrival.addressed || self.speaks_for.contains(&older.arrival.addressed))
-            && (self.refuses()
-                || self.basis == LawfulBasis::Consent
-                || (!older.refuses() && older.basis == self.basis))
+            && (self.refuses() || self.basis == LawfulBasis::Consent || (!older.refuses() && older.basis == self.basis))
     }
 }
 

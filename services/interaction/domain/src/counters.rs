@@ -44,7 +44,15 @@ pub struct Counters {
 
 impl Counters {
     /// Adds `count` interactions of one kind that happened between `first` and `last`.
-    pub fn add(&mut self, kind: &str, direction: Direction, motivation: Motivation, count: i64, first: Timestamp, last: Timestamp) {
+    pub fn add(
+        &mut self,
+        kind: &str,
+        direction: Direction,
+        motivation: Motivation,
+        count: i64,
+        first: Timestamp,
+        last: Timestamp,
+    ) {
         let counter = self.types.entry(kind.to_owned()).or_insert(Counter { last_at: last, ..Counter::default() });
         match motivation {
             Motivation::Organic => counter.organic += count,

@@ -35,8 +35,9 @@ pub async fn resolve_one(
 /// There is no such customer; the message names an identifier's namespace, never its value.
 pub fn unknown(reference: &CustomerRef) -> Fault {
     match reference {
-        CustomerRef::Id(id) => Fault::not_found(Reason::CustomerNotFound, format!("customer `{id}`"))
-            .with("customer_id", id.to_string()),
+        CustomerRef::Id(id) => {
+            Fault::not_found(Reason::CustomerNotFound, format!("customer `{id}`")).with("customer_id", id.to_string())
+        }
         CustomerRef::Identifier(identifier) => Fault::not_found(
             Reason::CustomerNotFound,
             format!("customer with that identifier of the namespace `{}`", identifier.namespace),

@@ -121,7 +121,10 @@ impl InteractionDraft {
         }
         check_event_time(wrong, &at("occurred_at"), self.occurred_at, now);
         if self.statements.len() > STATEMENTS_MAX {
-            wrong.add(at("statements"), format!("has {} entries; at most {STATEMENTS_MAX} are taken", self.statements.len()));
+            wrong.add(
+                at("statements"),
+                format!("has {} entries; at most {STATEMENTS_MAX} are taken", self.statements.len()),
+            );
         }
         for (i, statement) in self.statements.iter().enumerate().take(STATEMENTS_MAX) {
             statement.check(wrong, &at(&format!("statements[{i}].")), self.occurred_at, now);
@@ -225,7 +228,10 @@ impl StatementDraft {
         check_key(wrong, &at("topic"), &self.topic, TOPIC_MAX);
         check_length(wrong, &at("utterance"), &self.utterance, UTTERANCE_MAX);
         if !(self.confidence > 0.0 && self.confidence <= 1.0) {
-            wrong.add(at("confidence"), format!("is {}; give a number above 0 and up to 1, or 0 for certain", self.confidence));
+            wrong.add(
+                at("confidence"),
+                format!("is {}; give a number above 0 and up to 1, or 0 for certain", self.confidence),
+            );
         }
         check_event_time(wrong, &at("occurred_at"), self.occurred_at, now);
         let said_at = self.occurred_at.or(told_at).unwrap_or(now);

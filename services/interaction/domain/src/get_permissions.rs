@@ -56,7 +56,11 @@ pub struct Permissions {
 ///
 /// # Errors
 /// [`terms::Reason::InvalidFields`], [`terms::Reason::CustomerNotFound`], [`terms::Reason::RevisionNotReached`].
-pub async fn get_permissions<S: Store>(ports: &Ports<S>, caller: &Caller, wish: &GetPermissions) -> Result<Permissions, Fault> {
+pub async fn get_permissions<S: Store>(
+    ports: &Ports<S>,
+    caller: &Caller,
+    wish: &GetPermissions,
+) -> Result<Permissions, Fault> {
     let mut wrong = Violations::new();
     wish.check(&mut wrong);
     wrong.done()?;

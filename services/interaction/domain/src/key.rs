@@ -17,7 +17,8 @@ pub fn is_key(text: &str, max: usize) -> bool {
 /// Notes a violation unless `text` is a key.
 pub fn check_key(wrong: &mut Violations, field: &str, text: &str, max: usize) {
     if !is_key(text, max) {
-        wrong.add(field, format!("must be 1 to {max} characters of a-z, 0-9, `-`, `_` and `.`, such as `support.call`"));
+        wrong
+            .add(field, format!("must be 1 to {max} characters of a-z, 0-9, `-`, `_` and `.`, such as `support.call`"));
     }
 }
 

@@ -29,7 +29,8 @@ pub async fn get_interaction<S: Store>(
     let stamp = ports.store.stamp(None).await?;
     let found = ports.store.interaction(&caller.tenant, id, ports.clock.now()).await?;
     let found = found.ok_or_else(|| {
-        Fault::not_found(Reason::InteractionNotFound, format!("interaction `{id}`")).with("interaction_id", id.to_string())
+        Fault::not_found(Reason::InteractionNotFound, format!("interaction `{id}`"))
+            .with("interaction_id", id.to_string())
     })?;
     let revision = stamp.of(&caller.tenant, found.interaction.customer, &at_least.revision);
     Ok((found, revision))

@@ -199,7 +199,13 @@ impl Store for MemoryStore {
         self.state().decide(&caller.tenant, &keys, decide)
     }
 
-    async fn commit_once<R, F>(&self, caller: &Caller, once: Option<Once>, keys: Keys, decide: F) -> Result<Written<R>, Fault>
+    async fn commit_once<R, F>(
+        &self,
+        caller: &Caller,
+        once: Option<Once>,
+        keys: Keys,
+        decide: F,
+    ) -> Result<Written<R>, Fault>
     where
         R: Serialize + DeserializeOwned + Send + 'static,
         F: Fn(&View) -> Result<(Change, R), Fault> + Send + Sync + 'static,
@@ -210,7 +216,9 @@ impl Store for MemoryStore {
             return state.decide(tenant, &keys, decide);
         };
         let key = (once.method, once.request_id.clone());
-        if let Some((fingerprint, answer, revision)) = state.tenants.entry(tenant.clone()).or_default().answers.get(&key) {
+        if let Some((fingerprint, answer, revision)) =
+            state.tenants.entry(tenant.clone()).or_default().answers.get(&key)
+        {
             if *fingerprint != once.fingerprint {
                 return Err(Fault::new(Reason::RequestIdReused, "the request id was used before with another body"));
             }
@@ -237,7 +245,13 @@ impl Store for MemoryStore {
         let caller = on_own_account(tenant);
         let at_least = Revision::at(Service::Identity, 0, newest(&news));
         let mut ids = named(&news);
-        let pointing = |rows: &Rows| rows.subjects.iter().filter(|(_, s)| s.survivor.is_some_and(|to| ids.contains(&to))).map(|(id, _)| *id).collect::<Vec<_>>();
+        let pointing = |rows: &Rows| {
+            rows.subjects
+                .iter()
+                .filter(|(_, s)| s.survivor.is_some_and(|to| ids.contains(&to)))
+                .map(|(id, _)| *id)
+                .collect::<Vec<_>>()
+        };
         let pointing = self.read(tenant, pointing);
         ids.extend(pointing);
         let refs: Vec<CustomerRef> = ids.iter().copied().map(CustomerRef::Id).collect();
@@ -290,7 +304,12 @@ impl Store for MemoryStore {
         Ok(self.read(tenant, |rows| ids.iter().filter_map(|id| rows.interactions.get(id).cloned()).collect()))
     }
 
-    async fn timeline(&self, tenant: &Tenant, which: &Timeline, page: &PageRequest) -> Result<Page<Interaction>, Fault> {
+    async fn timeline(
+        &self,
+        tenant: &Tenant,
+        which: &Timeline,
+        page: &PageRequest,
+    ) -> Result<Page<Interaction>, Fault> {
         let fits = |i: &&Interaction| {
             which.customer.is_none_or(|c| c == i.customer)
                 && which.conversation.is_none_or(|c| Some(c) == i.conversation)
@@ -303,7 +322,8 @@ impl Store for MemoryStore {
 
     async fn statements(&self, tenant: &Tenant, which: &Told, page: &PageRequest) -> Result<Page<Standing>, Fault> {
         let rows = self.read(tenant, |rows| {
-            let known = rows.statements.values().filter(|s| s.customer == which.customer && s.recorded_at <= which.as_of);
+            let known =
+                rows.statements.values().filter(|s| s.customer == which.customer && s.recorded_at <= which.as_of);
             known.cloned().map(|s| pages::as_known(s, which.as_of)).collect::<Vec<Statement>>()
         });
         let standing = rows.iter().map(|s| {

@@ -79,7 +79,11 @@ pub fn wanted(standing: &Standing, which: &Told) -> bool {
 ///
 /// # Errors
 /// [`Reason::InvalidFields`] for a foreign token.
-pub fn timeline(mut rows: Vec<Interaction>, order: TimelineOrder, page: &PageRequest) -> Result<Page<Interaction>, Fault> {
+pub fn timeline(
+    mut rows: Vec<Interaction>,
+    order: TimelineOrder,
+    page: &PageRequest,
+) -> Result<Page<Interaction>, Fault> {
     rows.sort_by_key(|i| interaction_place(i, order));
     if order == TimelineOrder::Newest {
         rows.reverse();

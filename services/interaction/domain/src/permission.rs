@@ -124,10 +124,7 @@ pub fn decide(ask: &Ask<'_>, boundaries: &[Boundary], standing: &[&Consent]) -> 
         (Rule::ConsentWithdrawn, said(ConsentState::Withdrawn)),
         (Rule::ConsentDenied, said(ConsentState::Denied)),
         (Rule::ConsentGranted, granted(|basis| basis == LawfulBasis::Consent)),
-        (
-            Rule::LawfulBasis,
-            granted(|basis| !matches!(basis, LawfulBasis::Consent | LawfulBasis::LegitimateInterest)),
-        ),
+        (Rule::LawfulBasis, granted(|basis| !matches!(basis, LawfulBasis::Consent | LawfulBasis::LegitimateInterest))),
         (Rule::LegitimateInterest, granted(|basis| basis == LawfulBasis::LegitimateInterest)),
     ];
     let by_consent = rules.into_iter().find_map(|(rule, consent)| consent.map(|id| (rule, Some(id))));
@@ -143,7 +140,8 @@ pub fn decide(ask: &Ask<'_>, boundaries: &[Boundary], standing: &[&Consent]) -> 
             None => (Rule::None, None),
         }
     };
-    let turns = about.iter().flat_map(|c| [Some(c.valid_from), c.valid_until]).chain(limits.iter().map(|b| b.valid_until));
+    let turns =
+        about.iter().flat_map(|c| [Some(c.valid_from), c.valid_until]).chain(limits.iter().map(|b| b.valid_until));
     Permission {
         purpose: ask.purpose.to_owned(),
         channel: ask.channel.to_owned(),

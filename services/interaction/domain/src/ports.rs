@@ -48,7 +48,13 @@ pub(crate) type Decide<R> = Box<dyn Fn(&View) -> Result<(Change, R), Fault> + Se
 
 impl<S: Store> Ports<S> {
     /// Runs one write.
-    pub(crate) async fn write<R>(&self, caller: &Caller, how: &How, keys: Keys, decide: Decide<R>) -> Result<Written<R>, Fault>
+    pub(crate) async fn write<R>(
+        &self,
+        caller: &Caller,
+        how: &How,
+        keys: Keys,
+        decide: Decide<R>,
+    ) -> Result<Written<R>, Fault>
     where
         R: Serialize + DeserializeOwned + Send + 'static,
     {

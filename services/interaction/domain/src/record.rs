@@ -140,7 +140,8 @@ impl<'a> Records<'a> {
     pub(crate) fn say(&mut self, owner: CustomerId, statement: &Statement) {
         self.said.insert(statement.id);
         let key = (owner, statement.topic.clone());
-        let stands = self.heads.get(&key).copied().or_else(|| self.view.head(owner, &statement.topic).map(Statement::order));
+        let stands =
+            self.heads.get(&key).copied().or_else(|| self.view.head(owner, &statement.topic).map(Statement::order));
         if stands.is_none_or(|head| statement.order() > head) {
             self.heads.insert(key, statement.order());
         }

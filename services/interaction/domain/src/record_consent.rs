@@ -75,7 +75,8 @@ pub async fn record_consent<S: Store>(
     wrong.done()?;
     ports
         .write_for(caller, &how, &said.customer, |resolved| {
-            let rows: Vec<Consent> = said.consents.iter().filter_map(|c| c.prepare(said, resolved, now, &ports.ids)).collect();
+            let rows: Vec<Consent> =
+                said.consents.iter().filter_map(|c| c.prepare(said, resolved, now, &ports.ids)).collect();
             let keys = Keys {
                 customers: vec![resolved.customer],
                 interactions: said.source_interaction.into_iter().collect(),

@@ -8,7 +8,7 @@ use crate::{
     customers::unknown,
     draft::InteractionDraft,
     ports::{ATTEMPTS, Ports},
-    record::{Acknowledged, decide_batch, stale_since, keys},
+    record::{Acknowledged, decide_batch, keys, stale_since},
     store::Store,
 };
 
@@ -96,13 +96,16 @@ async fn one_pass<S: Store>(
     let mut taken = Vec::new().into_iter();
     if !prepared.is_empty() {
         let (keys, prepared) = (keys(&prepared), Arc::new(prepared));
-        let written =
-            ports.store.commit(caller, keys, move |view| Ok(decide_batch(&prepared, view, now))).await?;
+        let written = ports.store.commit(caller, keys, move |view| Ok(decide_batch(&prepared, view, now))).await?;
         revision = written.revision;
         taken = written.value.into_iter();
     }
     let verdicts = open.iter().zip(known).map(|((_, draft), known)| {
-        if known { taken.next().unwrap_or_else(|| Err(Fault::internal("a verdict is missing"))) } else { Err(unknown(&draft.customer)) }
+        if known {
+            taken.next().unwrap_or_else(|| Err(Fault::internal("a verdict is missing")))
+        } else {
+            Err(unknown(&draft.customer))
+        }
     });
     Ok(Batch { verdicts: verdicts.collect(), revision })
 }

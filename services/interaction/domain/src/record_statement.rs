@@ -111,7 +111,12 @@ fn decide(
     Ok((change, recorded))
 }
 
-fn before_now(before: &Statement, now_given: &Statement, view: &View, now: Timestamp) -> Result<StatementRecorded, Fault> {
+fn before_now(
+    before: &Statement,
+    now_given: &Statement,
+    view: &View,
+    now: Timestamp,
+) -> Result<StatementRecorded, Fault> {
     if before.fingerprint.is_none() || before.fingerprint != now_given.fingerprint {
         return Err(reused("statement", before.id));
     }

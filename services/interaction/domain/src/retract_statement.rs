@@ -67,12 +67,11 @@ fn decide(wish: &RetractStatement, view: &View, now: Timestamp) -> Result<(Chang
     }
     let ending = Ending { at: now, reason: wish.reason.clone() };
     let boundary = statement.boundary.and_then(|id| view.boundaries.get(&id)).filter(|b| b.lifted.is_none());
-    Ok(end(Some(statement), boundary, &ending, view, now))
-        .and_then(|(change, restored)| {
-            let retracted = change.retracted.first().cloned().ok_or_else(|| Fault::internal("a retraction got lost"))?;
-            let lifted = change.lifted.first().cloned();
-            Ok((change, StatementRetracted { statement: retracted.standing(None, now), restored, lifted }))
-        })
+    Ok(end(Some(statement), boundary, &ending, view, now)).and_then(|(change, restored)| {
+        let retracted = change.retracted.first().cloned().ok_or_else(|| Fault::internal("a retraction got lost"))?;
+        let lifted = change.lifted.first().cloned();
+        Ok((change, StatementRetracted { statement: retracted.standing(None, now), restored, lifted }))
+    })
 }
 
 /// Ends a statement and a boundary, which are two faces of one thing; gives the statement that holds again.

@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use terms::{
-    Caller, CustomerId, Fault, Id, Once, PARTITIONS, Page, PageRequest, Position, Reason, Revision, Service, Tenant, Timestamp,
-    Written, id, partition,
+    Caller, CustomerId, Fault, Id, Once, PARTITIONS, Page, PageRequest, Position, Reason, Revision, Service, Tenant,
+    Timestamp, Written, id, partition,
 };
 
 use crate::{
@@ -205,7 +205,6 @@ pub struct Portrait {
     pub counters: Counters,
 }
 
-
 /// A store of interactions, statements, consents and boundaries.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -244,35 +243,17 @@ pub trait Store: Send + Sync + 'static {
     async fn subjects(&self, tenant: &Tenant, customers: &[CustomerId]) -> Result<Subjects, Fault>;
 
     /// One interaction with what was said in it.
-    async fn interaction(
-        &self,
-        tenant: &Tenant,
-        id: InteractionId,
-        now: Timestamp,
-    ) -> Result<Option<Recorded>, Fault>;
+    async fn interaction(&self, tenant: &Tenant, id: InteractionId, now: Timestamp) -> Result<Option<Recorded>, Fault>;
 
     /// Those of `ids` that are there, in any order.
-    async fn interactions(
-        &self,
-        tenant: &Tenant,
-        ids: &[InteractionId],
-    ) -> Result<Vec<Interaction>, Fault>;
+    async fn interactions(&self, tenant: &Tenant, ids: &[InteractionId]) -> Result<Vec<Interaction>, Fault>;
 
     /// A page of a timeline.
-    async fn timeline(
-        &self,
-        tenant: &Tenant,
-        which: &Timeline,
-        page: &PageRequest,
-    ) -> Result<Page<Interaction>, Fault>;
+    async fn timeline(&self, tenant: &Tenant, which: &Timeline, page: &PageRequest)
+    -> Result<Page<Interaction>, Fault>;
 
     /// A page of what a customer said.
-    async fn statements(
-        &self,
-        tenant: &Tenant,
-        which: &Told,
-        page: &PageRequest,
-    ) -> Result<Page<Standing>, Fault>;
+    async fn statements(&self, tenant: &Tenant, which: &Told, page: &PageRequest) -> Result<Page<Standing>, Fault>;
 
     /// What limits what may be said to a customer, who is a survivor.
     async fn limits(&self, tenant: &Tenant, customer: CustomerId) -> Result<Limits, Fault>;

@@ -14,7 +14,7 @@ use interaction_domain::{
     boundary::{Boundary, Scope},
     consent::{Consent, ConsentState, LawfulBasis, standing},
     draft::InteractionDraft,
-    interaction::{Directness, Direction},
+    interaction::{Direction, Directness},
     permission::{Ask, Permission, Rule, Wanted, decide, effective},
     record_interaction::record_interaction,
     statement::{Ending, Statement, StatementKind, head},
@@ -22,9 +22,7 @@ use interaction_domain::{
 };
 use proptest::prelude::*;
 use serde_json::json;
-use terms::{
-    Caller, CustomerId, CustomerRef, Fault, FixedClock, Id, Identifier, Ids, Position, Revision, Timestamp,
-};
+use terms::{Caller, CustomerId, CustomerRef, Fault, FixedClock, Id, Identifier, Ids, Position, Revision, Timestamp};
 use uuid::Uuid;
 
 fn id<K: terms::IdKind>(n: u128) -> Id<K> {

@@ -53,6 +53,7 @@ pub(super) async fn list_interactions(
 
 /// Everything to which a page token is bound.
 fn scope(body: &ListInteractionsRequest) -> String {
-    let ListInteractionsRequest { customer, filter, order_by, conversation_id, occurred_from, occurred_before, .. } = body;
+    let ListInteractionsRequest { customer, filter, order_by, conversation_id, occurred_from, occurred_before, .. } =
+        body;
     format!("interactions {customer:?} {filter:?} {order_by:?} {conversation_id} {occurred_from:?} {occurred_before:?}")
 }

@@ -38,7 +38,11 @@ pub(crate) struct Handler {
 }
 
 impl Handler {
-    pub(crate) fn new(domain: interaction_domain::Ports<SqlInteractions>, feed: Feed, config: InteractionConfig) -> Self {
+    pub(crate) fn new(
+        domain: interaction_domain::Ports<SqlInteractions>,
+        feed: Feed,
+        config: InteractionConfig,
+    ) -> Self {
         Self { ports: Arc::new(Ports { domain, feed, config }) }
     }
 }

@@ -12,7 +12,8 @@ use prost::Message;
 use rapport_proto::{
     google::rpc,
     interaction::v1::{
-        RecordInteractionsRequest, RecordInteractionsResponse, RecordVerdict, RecordedInteraction, record_verdict::Outcome,
+        RecordInteractionsRequest, RecordInteractionsResponse, RecordVerdict, RecordedInteraction,
+        record_verdict::Outcome,
     },
 };
 use terms::{Fault, Revision, Violations};
@@ -43,14 +44,15 @@ pub(super) async fn record_interactions(
             async move { task.await.unwrap_or_else(|_| (Vec::new(), Revision::new(), Some(gone()))) }
         })
         .buffered(GROUPS);
-    Ok(answers.scan(Revision::new(), |so_far, (verdicts, revision, fault)| {
-        so_far.merge(&revision);
-        let answer = RecordInteractionsResponse { verdicts, revision: so_far.to_string() };
-        let answer = if answer.verdicts.is_empty() { None } else { Some(Ok(answer)) };
-        let items: Vec<Result<_, Fault>> = answer.into_iter().chain(fault.map(Err)).collect();
-        future::ready(Some(futures::stream::iter(items)))
-    })
-    .flatten())
+    Ok(answers
+        .scan(Revision::new(), |so_far, (verdicts, revision, fault)| {
+            so_far.merge(&revision);
+            let answer = RecordInteractionsResponse { verdicts, revision: so_far.to_string() };
+            let answer = if answer.verdicts.is_empty() { None } else { Some(Ok(answer)) };
+            let items: Vec<Result<_, Fault>> = answer.into_iter().chain(fault.map(Err)).collect();
+            future::ready(Some(futures::stream::iter(items)))
+        })
+        .flatten())
 }
 
 fn gone() -> Fault {
@@ -85,10 +87,11 @@ async fn verdicts(
             (places.iter().map(|_| Outcome::Error(status.clone())).collect(), Revision::new())
         }
     };
-    let verdicts = places
-        .into_iter()
-        .zip(outcomes)
-        .map(|((index, correlation), outcome)| RecordVerdict { index, correlation, outcome: Some(outcome) });
+    let verdicts = places.into_iter().zip(outcomes).map(|((index, correlation), outcome)| RecordVerdict {
+        index,
+        correlation,
+        outcome: Some(outcome),
+    });
     (verdicts.collect(), revision, end)
 }
 

@@ -54,14 +54,7 @@ pub(super) async fn watch_interactions(
         ..Watch::new(from)
     };
     let batches = ports.feed.watch(watch).await?;
-    let watcher = Watcher {
-        ports,
-        tenant: call.tenant().clone(),
-        customer,
-        kinds: body.types,
-        cursor,
-        told_at: None,
-    };
+    let watcher = Watcher { ports, tenant: call.tenant().clone(), customer, kinds: body.types, cursor, told_at: None };
     let messages = stream::unfold((watcher, batches), |(mut watcher, mut batches)| async move {
         let batch = batches.next().await?;
         let messages = match batch {
@@ -114,7 +107,8 @@ impl Watcher {
             for entry in batch.entries.iter().take(end + 1) {
                 self.cursor.raise(Service::Interaction, entry.partition, entry.position);
             }
-            let interactions: Vec<_> = chunk.iter().filter_map(|(_, id)| rows.get(id)).map(encode::interaction).collect();
+            let interactions: Vec<_> =
+                chunk.iter().filter_map(|(_, id)| rows.get(id)).map(encode::interaction).collect();
             if !interactions.is_empty() && self.cursor.of(Service::Interaction).count() == usize::from(PARTITIONS) {
                 messages.push(WatchInteractionsResponse { interactions, cursor: self.cursor.to_string() });
             }

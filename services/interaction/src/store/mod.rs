@@ -34,7 +34,9 @@ use interaction_domain::{
 };
 use profile::{Marks, Section};
 use serde::{Serialize, de::DeserializeOwned};
-use terms::{Caller, CustomerId, Fault, Once, Page, PageRequest, Position, Reason, Revision, Tenant, Timestamp, Written};
+use terms::{
+    Caller, CustomerId, Fault, Once, Page, PageRequest, Position, Reason, Revision, Tenant, Timestamp, Written,
+};
 
 use self::{moves::Moved, rows::Seal, subjects::Lock};
 
@@ -161,7 +163,13 @@ impl Store for SqlInteractions {
         Ok(written.map(|(answer, _)| answer))
     }
 
-    async fn commit_once<R, F>(&self, caller: &Caller, once: Option<Once>, keys: Keys, decide: F) -> Result<Written<R>, Fault>
+    async fn commit_once<R, F>(
+        &self,
+        caller: &Caller,
+        once: Option<Once>,
+        keys: Keys,
+        decide: F,
+    ) -> Result<Written<R>, Fault>
     where
         R: Serialize + DeserializeOwned + Send + 'static,
         F: Fn(&View) -> Result<(Change, R), Fault> + Send + Sync + 'static,
@@ -212,7 +220,12 @@ impl Store for SqlInteractions {
         view::interactions(self.store.reader(), self.seal(tenant), ids).await
     }
 
-    async fn timeline(&self, tenant: &Tenant, which: &Timeline, page: &PageRequest) -> Result<Page<Interaction>, Fault> {
+    async fn timeline(
+        &self,
+        tenant: &Tenant,
+        which: &Timeline,
+        page: &PageRequest,
+    ) -> Result<Page<Interaction>, Fault> {
         read::timeline(self.store.reader(), self.seal(tenant), which, page).await
     }
 

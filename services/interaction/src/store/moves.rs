@@ -40,7 +40,8 @@ pub(super) async fn apply(
     news: &[(Position, News)],
     customers: &dyn Customers,
 ) -> Result<Moved, Fault> {
-    let mut moves = Moves { tx, tenant, customers, at: newest(news), subjects: Subjects::new(), moved: Moved::default() };
+    let mut moves =
+        Moves { tx, tenant, customers, at: newest(news), subjects: Subjects::new(), moved: Moved::default() };
     let before = moves.hold(named(news)).await?;
     moves.point(&before).await?;
     for (position, news) in news {
@@ -112,14 +113,17 @@ impl Moves<'_> {
             }
         }
         // Only those who may have rows, and whose place is another than before.
-        let elsewhere = |(from, to): &(CustomerId, CustomerId)| before.get(from).is_some_and(|s| s.survivor != Some(*to));
+        let elsewhere =
+            |(from, to): &(CustomerId, CustomerId)| before.get(from).is_some_and(|s| s.survivor != Some(*to));
         let strays: Vec<_> = strays(&self.subjects).into_iter().filter(elsewhere).collect();
         for chunk in strays.chunks(PAIRS) {
             for table in TABLES {
                 let mut params = Params::of(self.tx.dialect(), self.tenant);
                 let rows = chunk.iter().map(|(from, to)| (uuid(*from), uuid(*to))).collect();
                 let pairs = pairs(&mut params, ["uuid", "uuid"], rows);
-                let sql = format!("UPDATE {table} SET customer = m.b FROM {pairs} WHERE {table}.tenant = $1 AND {table}.customer = m.a");
+                let sql = format!(
+                    "UPDATE {table} SET customer = m.b FROM {pairs} WHERE {table}.tenant = $1 AND {table}.customer = m.a"
+                );
                 self.tx.conn().run(&sql, params.values()).await?;
             }
         }
@@ -162,9 +166,16 @@ impl Moves<'_> {
         let target = interaction_domain::subject::follow(&self.subjects, split.to);
         let by_record = split.records.iter().map(|record| (uuid(*record), uuid(target))).collect();
         for source in sources {
-            self.resettle(source, &split.cause, "arrived_record IS NULL AND arrived_via IS NULL AND arrived_as", "uuid", &by_id)
+            self.resettle(
+                source,
+                &split.cause,
+                "arrived_record IS NULL AND arrived_via IS NULL AND arrived_as",
+                "uuid",
+                &by_id,
+            )
+            .await?;
+            self.resettle(source, &split.cause, "arrived_record IS NULL AND arrived_via", "bytea", &by_identifier)
                 .await?;
-            self.resettle(source, &split.cause, "arrived_record IS NULL AND arrived_via", "bytea", &by_identifier).await?;
             self.resettle(source, &split.cause, "arrived_record", "uuid", &by_record).await?;
         }
         Ok(())
@@ -237,8 +248,12 @@ impl Moves<'_> {
             loop {
                 let interaction_ids: Vec<String> = interactions.drain(..interactions.len().min(NAMED)).collect();
                 let statement_ids: Vec<String> = statements.drain(..statements.len().min(NAMED)).collect();
-                let moved =
-                    InteractionsMoved { interaction_ids, statement_ids, cause_id: cause.to_owned(), ..Default::default() };
+                let moved = InteractionsMoved {
+                    interaction_ids,
+                    statement_ids,
+                    cause_id: cause.to_owned(),
+                    ..Default::default()
+                };
                 self.tell(source, to, moved);
                 if interactions.is_empty() && statements.is_empty() {
                     break;
@@ -250,7 +265,8 @@ impl Moves<'_> {
 
     /// Forgets everything of `customers`, and that they ever come back.
     async fn erase(&mut self, customers: &[CustomerId]) -> Result<(), Fault> {
-        subjects::hold(self.tx.conn(), self.tenant, customers.iter().copied(), Lock::Update, &mut self.subjects).await?;
+        subjects::hold(self.tx.conn(), self.tenant, customers.iter().copied(), Lock::Update, &mut self.subjects)
+            .await?;
         for table in TABLES {
             let mut params = Params::of(self.tx.dialect(), self.tenant);
             let among = params.ids(customers.iter().copied());

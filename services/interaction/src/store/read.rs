@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::{
     rows::{
-        BOUNDARY_COLUMNS, CONSENT_COLUMNS, INTERACTION_COLUMNS, STATEMENT_COLUMNS, STATEMENT_WIDTH, Seal, boundary, consent,
-        interaction, statement,
+        BOUNDARY_COLUMNS, CONSENT_COLUMNS, INTERACTION_COLUMNS, STATEMENT_COLUMNS, STATEMENT_WIDTH, Seal, boundary,
+        consent, interaction, statement,
     },
     sql::{Params, column, optional_id, time, uuid},
 };
@@ -84,8 +84,11 @@ pub(super) async fn statements<C: ConnectionTrait + Sync>(
     }
     if !which.topic.is_empty() {
         // `/` is what follows `.`: everything between begins with the topic and a dot.
-        let (is, from, to) =
-            (params.add(&*which.topic), params.add(format!("{}.", which.topic)), params.add(format!("{}/", which.topic)));
+        let (is, from, to) = (
+            params.add(&*which.topic),
+            params.add(format!("{}.", which.topic)),
+            params.add(format!("{}/", which.topic)),
+        );
         wanted.push(format!("(s.topic = {is} OR (s.topic >= {from} AND s.topic < {to}))"));
     }
     if let Some(after) = Place::after(page)? {
@@ -119,7 +122,11 @@ pub(super) async fn statements<C: ConnectionTrait + Sync>(
 }
 
 /// What limits what may be said to a customer.
-pub(super) async fn limits<C: ConnectionTrait + Sync>(conn: &C, seal: Seal<'_>, customer: CustomerId) -> Result<Limits, Fault> {
+pub(super) async fn limits<C: ConnectionTrait + Sync>(
+    conn: &C,
+    seal: Seal<'_>,
+    customer: CustomerId,
+) -> Result<Limits, Fault> {
     let values = || vec![seal.tenant.as_str().into(), uuid(customer)];
     let sql = format!("SELECT {BOUNDARY_COLUMNS} FROM boundary WHERE tenant = $1 AND customer = $2 ORDER BY id");
     let boundaries = conn.rows(&sql, values()).await?;

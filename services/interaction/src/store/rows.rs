@@ -71,10 +71,15 @@ impl Seal<'_> {
     }
 
     /// The identifier that came in, opened.
-    pub(super) fn identifier(&self, addressed: CustomerId, sealed: Option<Vec<u8>>) -> Result<Option<Identifier>, Fault> {
+    pub(super) fn identifier(
+        &self,
+        addressed: CustomerId,
+        sealed: Option<Vec<u8>>,
+    ) -> Result<Option<Identifier>, Fault> {
         let Some(sealed) = sealed else { return Ok(None) };
         let text = self.open_text(addressed, Some(sealed))?;
-        let (namespace, value) = text.split_once('\0').ok_or_else(|| Fault::internal("an identifier of another form"))?;
+        let (namespace, value) =
+            text.split_once('\0').ok_or_else(|| Fault::internal("an identifier of another form"))?;
         Ok(Some(Identifier { namespace: namespace.to_owned(), value: value.to_owned() }))
     }
 

@@ -1,10 +1,7 @@
 //! The little SQL that differs between the two databases: lists of keys, and many rows at once.
 
 use data::{Dialect, Sql};
-use sea_orm::{
-    ConnectionTrait, QueryResult, TryGetable, Value,
-    sea_query::ArrayType,
-};
+use sea_orm::{ConnectionTrait, QueryResult, TryGetable, Value, sea_query::ArrayType};
 use terms::{Fault, Id, IdKind, Tenant, Timestamp};
 use uuid::Uuid;
 

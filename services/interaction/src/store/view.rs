@@ -15,7 +15,8 @@ use terms::{CustomerId, Fault, Tenant, Timestamp};
 
 use super::{
     rows::{
-        BOUNDARY_COLUMNS, INTERACTION_COLUMNS, STATEMENT_COLUMNS, STATEMENT_WIDTH, Seal, boundary, interaction, statement,
+        BOUNDARY_COLUMNS, INTERACTION_COLUMNS, STATEMENT_COLUMNS, STATEMENT_WIDTH, Seal, boundary, interaction,
+        statement,
     },
     sql::{CHUNK, Params, optional_id},
     subjects::{self, Lock},
@@ -84,7 +85,8 @@ async fn pairs_of<C: ConnectionTrait + Sync>(
     lock: Lock,
 ) -> Result<(Vec<Statement>, Vec<Boundary>), Fault> {
     let mut said = statements_by_id(conn, seal, &keys.statements, lock).await?;
-    let set: HashSet<BoundaryId> = said.iter().filter_map(|s| s.boundary).chain(keys.boundaries.iter().copied()).collect();
+    let set: HashSet<BoundaryId> =
+        said.iter().filter_map(|s| s.boundary).chain(keys.boundaries.iter().copied()).collect();
     let set = boundaries_by_id(conn, seal, &set.into_iter().collect::<Vec<_>>(), lock).await?;
     let missing = set.iter().filter_map(|b| b.statement).filter(|id| !said.iter().any(|s| s.id == *id));
     let missing: Vec<StatementId> = missing.collect();
@@ -103,8 +105,9 @@ pub(super) async fn statements_by_id<C: ConnectionTrait + Sync>(
         let mut params = Params::of(Sql::dialect(conn), seal.tenant);
         let among = params.ids(chunk.iter().copied());
         let lock = lock.sql(Sql::dialect(conn));
-        let sql =
-            format!("SELECT {STATEMENT_COLUMNS} FROM statement s WHERE s.tenant = $1 AND s.id {among} ORDER BY s.id {lock}");
+        let sql = format!(
+            "SELECT {STATEMENT_COLUMNS} FROM statement s WHERE s.tenant = $1 AND s.id {among} ORDER BY s.id {lock}"
+        );
         for row in conn.rows(&sql, params.values()).await? {
             found.push(statement(seal, &row)?);
         }
@@ -123,7 +126,8 @@ async fn boundaries_by_id<C: ConnectionTrait + Sync>(
         let mut params = Params::of(Sql::dialect(conn), seal.tenant);
         let among = params.ids(chunk.iter().copied());
         let lock = lock.sql(Sql::dialect(conn));
-        let sql = format!("SELECT {BOUNDARY_COLUMNS} FROM boundary WHERE tenant = $1 AND id {among} ORDER BY id {lock}");
+        let sql =
+            format!("SELECT {BOUNDARY_COLUMNS} FROM boundary WHERE tenant = $1 AND id {among} ORDER BY id {lock}");
         for row in conn.rows(&sql, params.values()).await? {
             found.push(boundary(seal, &row)?);
         }
@@ -194,7 +198,8 @@ pub(super) async fn recorded<C: ConnectionTrait + Sync>(
     let set: BTreeMap<BoundaryId, Boundary> =
         boundaries_by_id(conn, seal, &set, Lock::None).await?.into_iter().map(|b| (b.id, b)).collect();
     let whole = found.into_iter().map(|interaction| {
-        let statements: Vec<Standing> = interaction.statements.iter().filter_map(|id| standing.get(id)).cloned().collect();
+        let statements: Vec<Standing> =
+            interaction.statements.iter().filter_map(|id| standing.get(id)).cloned().collect();
         let boundaries = statements.iter().filter_map(|s| set.get(&s.statement.boundary?)).cloned().collect();
         Recorded { interaction, statements, boundaries, duplicate: false }
     });
@@ -215,7 +220,8 @@ async fn standing<C: ConnectionTrait + Sync>(
     for chunk in ids.chunks(CHUNK) {
         let mut params = Params::of(Sql::dialect(conn), seal.tenant);
         let among = params.ids(chunk.iter().copied());
-        let sql = format!("SELECT {STATEMENT_COLUMNS}, {HEAD} AS head FROM statement s WHERE s.tenant = $1 AND s.id {among}");
+        let sql =
+            format!("SELECT {STATEMENT_COLUMNS}, {HEAD} AS head FROM statement s WHERE s.tenant = $1 AND s.id {among}");
         for row in conn.rows(&sql, params.values()).await? {
             let head = optional_id(&row, STATEMENT_WIDTH)?;
             let statement = statement(seal, &row)?;

@@ -7,7 +7,8 @@ use terms::{Fault, Tenant};
 
 use super::{
     rows::{
-        BOUNDARY, CONSENT, INTERACTION, STATEMENT, Seal, boundary_row, consent_row, ending, interaction_row, statement_row,
+        BOUNDARY, CONSENT, INTERACTION, STATEMENT, Seal, boundary_row, consent_row, ending, interaction_row,
+        statement_row,
     },
     sql::{Table, uuid},
 };

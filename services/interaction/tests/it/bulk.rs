@@ -52,7 +52,12 @@ async fn verdicts_come_in_order_and_bad_records_do_not_end_the_stream() {
                 (_, Outcome::Error(status)) => panic!("{n}: {status:?}"),
             }
         }
-        let list = ListInteractionsRequest { customer: by_id(customers[0]), page_size: 1_000, at_least: revision, ..Default::default() };
+        let list = ListInteractionsRequest {
+            customer: by_id(customers[0]),
+            page_size: 1_000,
+            at_least: revision,
+            ..Default::default()
+        };
         let listed = world.client.list_interactions(list).await.unwrap().into_inner().interactions;
         assert_eq!(listed.len(), 60);
     }
@@ -112,8 +117,25 @@ async fn floor(tx: &data::Tx) -> Result<(), terms::Fault> {
             let id = fresh();
             let now = tx.now().micros();
             let text = |text: &str| sea_orm::Value::from(text);
-            values.extend([text("default"), id.into(), id.into(), id.into(), text("page.view"), text("web"), text("checkout")]);
-            values.extend([1i16.into(), 1i16.into(), 1i16.into(), text(""), now.into(), now.into(), text(""), text("")]);
+            values.extend([
+                text("default"),
+                id.into(),
+                id.into(),
+                id.into(),
+                text("page.view"),
+                text("web"),
+                text("checkout"),
+            ]);
+            values.extend([
+                1i16.into(),
+                1i16.into(),
+                1i16.into(),
+                text(""),
+                now.into(),
+                now.into(),
+                text(""),
+                text(""),
+            ]);
             values.push(b"{\"n\":1.0}".to_vec().into());
         }
         let sql = format!("INSERT INTO floor ({COLUMNS}) VALUES {}", data::sql::placeholders(250, 16));

@@ -21,16 +21,20 @@ async fn an_interaction_is_recorded_read_and_listed() {
             nanos: 500_000_000,
         });
         input.inducement = "spring-deal".to_owned();
-        input.statements = vec![saying("gift.for", "mother"), StatementInput {
-            kind: StatementKind::Boundary.into(),
-            ..saying("alcohol", "never")
-        }];
-        let request = RecordInteractionRequest { interaction: Some(input), request_id: "r1".to_owned(), ..Default::default() };
+        input.statements = vec![
+            saying("gift.for", "mother"),
+            StatementInput { kind: StatementKind::Boundary.into(), ..saying("alcohol", "never") },
+        ];
+        let request =
+            RecordInteractionRequest { interaction: Some(input), request_id: "r1".to_owned(), ..Default::default() };
         let recorded = world.client.record_interaction(request.clone()).await.unwrap().into_inner();
         let again = world.client.record_interaction(request.clone()).await.unwrap().into_inner();
         assert_eq!(again, recorded);
         let other = RecordInteractionRequest { interaction: Some(happening(by_id(jane), "login")), ..request };
-        assert_eq!(refusal(world.client.record_interaction(other).await), (Code::AlreadyExists, "REQUEST_ID_REUSED".into()));
+        assert_eq!(
+            refusal(world.client.record_interaction(other).await),
+            (Code::AlreadyExists, "REQUEST_ID_REUSED".into())
+        );
         let interaction = recorded.interaction.unwrap();
         assert_eq!(interaction.customer_id, jane.to_string());
         assert_eq!(interaction.motivation, i32::from(Motivation::Incentivised));
@@ -51,7 +55,8 @@ async fn an_interaction_is_recorded_read_and_listed() {
         };
         let listed = world.client.list_interactions(list.clone()).await.unwrap().into_inner();
         assert_eq!(listed.interactions, [interaction.clone()]);
-        let wrong = ListInteractionsRequest { filter: "type = 1".to_owned(), page_size: -1, order_by: "x".to_owned(), ..list };
+        let wrong =
+            ListInteractionsRequest { filter: "type = 1".to_owned(), page_size: -1, order_by: "x".to_owned(), ..list };
         assert_eq!(fields(world.client.list_interactions(wrong).await), ["page_size", "order_by", "filter"]);
         // Another tenant sees none of it.
         let mut foreign = client(&world.context, "other");
@@ -67,34 +72,39 @@ async fn every_wrong_field_is_told_at_once() {
         input.interaction_id = "int_x".to_owned();
         input.motivation = Motivation::Incentivised.into();
         input.direction = 99;
-        input.statements = vec![StatementInput { topic: "t".to_owned(), ..Default::default() }, StatementInput {
-            confidence: 2.0,
-            boundary_scope: Some(BoundaryScope::default()),
-            ..saying("", "x")
-        }];
+        input.statements = vec![
+            StatementInput { topic: "t".to_owned(), ..Default::default() },
+            StatementInput { confidence: 2.0, boundary_scope: Some(BoundaryScope::default()), ..saying("", "x") },
+        ];
         let request =
             RecordInteractionRequest { interaction: Some(input), request_id: "a b".to_owned(), ..Default::default() };
         let mut told = fields(world.client.record_interaction(request).await);
         told.sort();
-        assert_eq!(told, [
-            "interaction.customer",
-            "interaction.direction",
-            "interaction.inducement",
-            "interaction.interaction_id",
-            "interaction.statements[0].value",
-            "interaction.statements[1].boundary_scope",
-            "interaction.statements[1].confidence",
-            "interaction.statements[1].topic",
-            "interaction.type",
-            "request_id",
-        ]);
+        assert_eq!(
+            told,
+            [
+                "interaction.customer",
+                "interaction.direction",
+                "interaction.inducement",
+                "interaction.interaction_id",
+                "interaction.statements[0].value",
+                "interaction.statements[1].boundary_scope",
+                "interaction.statements[1].confidence",
+                "interaction.statements[1].topic",
+                "interaction.type",
+                "request_id",
+            ]
+        );
         let none = RecordInteractionRequest::default();
         assert_eq!(fields(world.client.record_interaction(none).await), ["interaction"]);
         let unknown = RecordInteractionRequest {
             interaction: Some(happening(by_email("nobody@example.org"), "login")),
             ..Default::default()
         };
-        assert_eq!(refusal(world.client.record_interaction(unknown).await), (Code::NotFound, "CUSTOMER_NOT_FOUND".into()));
+        assert_eq!(
+            refusal(world.client.record_interaction(unknown).await),
+            (Code::NotFound, "CUSTOMER_NOT_FOUND".into())
+        );
         let consent = RecordConsentRequest { consents: vec![Consent::default()], ..Default::default() };
         let mut told = fields(world.client.record_consent(consent).await);
         told.sort();
@@ -103,8 +113,12 @@ async fn every_wrong_field_is_told_at_once() {
         assert_eq!(fields(world.client.set_boundary(boundary).await), ["customer", "statement", "scope"]);
         let lift = LiftBoundaryRequest::default();
         assert_eq!(fields(world.client.lift_boundary(lift).await), ["boundary_id", "reason"]);
-        let watch = WatchInteractionsRequest { cursor: "?".to_owned(), types: vec!["X".to_owned()], ..Default::default() };
-        assert_eq!(fields(world.client.watch_interactions(watch).await.map(|_| tonic::Response::new(()))), ["cursor", "types[0]"]);
+        let watch =
+            WatchInteractionsRequest { cursor: "?".to_owned(), types: vec!["X".to_owned()], ..Default::default() };
+        assert_eq!(
+            fields(world.client.watch_interactions(watch).await.map(|_| tonic::Response::new(()))),
+            ["cursor", "types[0]"]
+        );
     }
 }
 

@@ -51,7 +51,10 @@ async fn after_a_merge_the_section_is_of_both() {
         let jane = world.identity.create(&world.context.ids, "jane@example.org");
         let j = world.identity.create(&world.context.ids, "j@example.org");
         for customer in [jane, j] {
-            let request = RecordInteractionRequest { interaction: Some(happening(by_id(customer), "visit")), ..Default::default() };
+            let request = RecordInteractionRequest {
+                interaction: Some(happening(by_id(customer), "visit")),
+                ..Default::default()
+            };
             world.client.record_interaction(request).await.unwrap();
         }
         let merged = world.identity.merge(j, jane).await;

@@ -6,7 +6,8 @@ use tonic::Streaming;
 use crate::world::{World, by_id, happening, worlds};
 
 async fn record(world: &mut World, customer: terms::CustomerId, kind: &str) {
-    let request = RecordInteractionRequest { interaction: Some(happening(by_id(customer), kind)), ..Default::default() };
+    let request =
+        RecordInteractionRequest { interaction: Some(happening(by_id(customer), kind)), ..Default::default() };
     world.client.record_interaction(request).await.unwrap();
 }
 
@@ -50,8 +51,11 @@ async fn a_watch_resumes_by_cursor() {
         let later = WatchInteractionsRequest { cursor, ..all.clone() };
         let mut watching = world.client.watch_interactions(later).await.unwrap().into_inner();
         assert_eq!(take(&mut watching, 1).await.0, ["six"]);
-        let of_jane =
-            WatchInteractionsRequest { customer: by_id(jane), cursor: begin, types: vec!["five".to_owned(), "four".to_owned()] };
+        let of_jane = WatchInteractionsRequest {
+            customer: by_id(jane),
+            cursor: begin,
+            types: vec!["five".to_owned(), "four".to_owned()],
+        };
         let mut watching = world.client.watch_interactions(of_jane).await.unwrap().into_inner();
         assert_eq!(take(&mut watching, 1).await.0, ["five.a"]);
         // What is written to an id that is merged into the one that is watched belongs to it.

@@ -166,7 +166,10 @@ impl ProfileService for Identity {
         Err(Status::unimplemented("not in these tests"))
     }
 
-    async fn resolve_refs(&self, request: Request<ResolveRefsRequest>) -> Result<Response<ResolveRefsResponse>, Status> {
+    async fn resolve_refs(
+        &self,
+        request: Request<ResolveRefsRequest>,
+    ) -> Result<Response<ResolveRefsResponse>, Status> {
         let horizon = self.feed.horizon().await.map_err(host::status)?;
         let known = self.known.lock().unwrap();
         let mut revision = Revision::new();
@@ -181,8 +184,7 @@ impl ProfileService for Identity {
                 id.to_string()
             })
         };
-        let customer_ids =
-            request.into_inner().refs.into_iter().map(resolve).map(Option::unwrap_or_default).collect();
+        let customer_ids = request.into_inner().refs.into_iter().map(resolve).map(Option::unwrap_or_default).collect();
         Ok(Response::new(ResolveRefsResponse { customer_ids, revision: revision.to_string() }))
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use rapport_proto::{
     customization::v1::{
-        CreateTouchpointRequest, CreateTreatmentRequest, Touchpoint, Treatment,
+        CreateTouchpointRequest, CreateTreatmentRequest, DecisionPolicy, Touchpoint, Treatment,
         customization_service_client::CustomizationServiceClient,
     },
     segmentation::v1::{
@@ -95,7 +95,7 @@ const OFFERS: &[Offer] = &[
     Offer {
         name: "coupon-booklet",
         title: "Coupons for what you buy most",
-        eligibility: r#""deal-seekers" in segments || count("purchase", duration("4320h")) >= 12"#,
+        eligibility: r#""deal-seekers" in segments || "regulars" in segments"#,
         topics: &["groceries"],
         needs: &["saving"],
         value: 9.0,
@@ -144,6 +144,7 @@ pub async fn create(channel: &Transport) -> Result<()> {
             channel: channel.to_owned(),
             treatments: OFFERS.iter().map(|offer| offer.name.to_owned()).collect(),
             default_treatment: "seasonal-greens".to_owned(),
+            policy: Some(DecisionPolicy { max_results: 3, ..DecisionPolicy::default() }),
             ..Touchpoint::default()
         };
         let request = CreateTouchpointRequest { touchpoint: Some(touchpoint), ..CreateTouchpointRequest::default() };

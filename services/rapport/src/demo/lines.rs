@@ -193,9 +193,7 @@ mod tests {
         assert_eq!(demo.redemptions.len(), 2_102);
         assert_eq!(demo.mailings.len(), 6_589);
         let year_ago = Timestamp(now.micros() - 368 * 86_400_000_000);
-        for (text, rows) in
-            [(BASKETS, &demo.baskets), (CAMPAIGNS, &demo.mailings), (REDEMPTIONS, &demo.redemptions)]
-        {
+        for (text, rows) in [(BASKETS, &demo.baskets), (CAMPAIGNS, &demo.mailings), (REDEMPTIONS, &demo.redemptions)] {
             let mapping = mapping(text, demo.shift_days).unwrap();
             let Becomes::Interaction(fields) = &mapping.becomes else { panic!("{text}") };
             let mut ids = BTreeSet::new();

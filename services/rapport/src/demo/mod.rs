@@ -13,11 +13,12 @@ pub mod lines;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::connect::Transport;
 use anyhow::{Context, Result, bail};
 use rapport_proto::{
     customization::v1::{
-        DecideBatchRequest, DecideRequest, ReportOutcomeRequest, customization_service_client::CustomizationServiceClient,
-        decide_result,
+        DecideBatchRequest, DecideRequest, ReportOutcomeRequest,
+        customization_service_client::CustomizationServiceClient, decide_result,
     },
     google::r#type::Money,
     identity::v1::{LookupCustomerRequest, identity_service_client::IdentityServiceClient},
@@ -27,7 +28,6 @@ use rapport_proto::{
     r#type::v1::{CustomerRef, Identifier, Motivation, customer_ref::Ref},
 };
 use terms::{Clock, Timestamp};
-use crate::connect::Transport;
 
 use crate::import::{progress, send, template::Row, value::prost_time};
 use lines::Demo;
@@ -63,7 +63,7 @@ pub async fn banner(channel: &Transport, address: std::net::SocketAddr) -> Resul
     let port = address.port();
     let server = if port == 7400 { String::new() } else { format!(" --address http://{address}") };
     let decide = format!(
-        r#"grpcurl -plaintext -d '{{"customer": {{"identifier": {{"namespace": "household", "value": "{SHOWN}"}}}}, "touchpoint": "home-page", "limit": 3}}' \
+        r#"grpcurl -plaintext -d '{{"customer": {{"identifier": {{"namespace": "household", "value": "{SHOWN}"}}}}, "touchpoint": "home-page", "explain": true}}' \
       localhost:{port} rapport.customization.v1.CustomizationService/Decide"#
     );
     Ok(format!(

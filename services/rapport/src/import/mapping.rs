@@ -298,7 +298,6 @@ impl Mapping {
             value: fields.value.as_ref().map(|m| m.money(row)).transpose()?.flatten(),
             statements: statements.collect::<Result<_, _>>()?,
             source: self.source.clone(),
-            source_record_id: key,
             ..InteractionInput::default()
         })
     }
@@ -359,7 +358,8 @@ impl MoneyMapping {
         let wrong = || unfit("value.amount", "is not an amount like 12.99");
         let (sign, digits) = text.strip_prefix('-').map_or((1, text.as_str()), |rest| (-1, rest));
         let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-        let number = |text: &str| -> Option<i64> { text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())? };
+        let number =
+            |text: &str| -> Option<i64> { text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())? };
         let units = number(whole).ok_or_else(wrong)?;
         let nanos = number(&format!("{part:0<9}")).filter(|_| part.len() <= 9).ok_or_else(wrong)?;
         Ok(Some(Money {
@@ -410,7 +410,8 @@ mod tests {
         )
         .unwrap();
         let Becomes::Interaction(fields) = &mapping.becomes else { panic!("{:?}", mapping.becomes) };
-        let line = row(r#"{"id": "7", "card": "c", "at": "2017-01-01", "coupon": "", "value": "-3.05", "deps": "meat|deli"}"#);
+        let line =
+            row(r#"{"id": "7", "card": "c", "at": "2017-01-01", "coupon": "", "value": "-3.05", "deps": "meat|deli"}"#);
         let made = mapping.interaction(fields, &line).unwrap();
         assert_eq!(made.motivation(), Motivation::Organic);
         assert_eq!(made.value, Some(Money { currency_code: "USD".to_owned(), units: -3, nanos: -50_000_000 }));

@@ -21,9 +21,9 @@ pub mod value;
 
 use std::{path::PathBuf, sync::Arc};
 
+use crate::connect::Transport;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use crate::connect::Transport;
 
 use ledger::Ledger;
 use mapping::Mapping;
@@ -80,7 +80,11 @@ pub async fn run(channel: Transport, job: Job) -> Result<Summary> {
                 ledger.save()?;
                 bar.abandon();
                 return Err(fault).with_context(|| {
-                    format!("after line {} of {}; start the same command again to go on", ledger.done(), job.input.display())
+                    format!(
+                        "after line {} of {}; start the same command again to go on",
+                        ledger.done(),
+                        job.input.display()
+                    )
                 });
             }
         }
@@ -98,7 +102,8 @@ fn lines(rows: source::Rows, skip: u64) -> impl Iterator<Item = Line> + Send + '
 
 /// A bar that says what, how many and how fast. Hidden where there is no terminal.
 pub fn progress(noun: &str, total: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("  {msg:14} {wide_bar:.cyan/dim} {human_pos:>8}/{human_len} {per_sec:>12}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template("  {msg:14} {wide_bar:.cyan/dim} {human_pos:>8}/{human_len} {per_sec:>12}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(total).with_style(style).with_message(noun.to_owned())
 }

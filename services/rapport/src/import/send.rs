@@ -242,7 +242,8 @@ fn of_line(status: Status) -> Result<Rejection> {
         | Code::FailedPrecondition
         | Code::OutOfRange
         | Code::Aborted => {
-            let reason = status.get_details_error_info().map_or_else(|| format!("{:?}", status.code()), |info| info.reason);
+            let reason =
+                status.get_details_error_info().map_or_else(|| format!("{:?}", status.code()), |info| info.reason);
             Ok(Rejection { reason, message: status.message().to_owned() })
         }
         _ => Err(status).context("the server cannot go on"),

@@ -64,7 +64,8 @@ pub fn count(path: &Path) -> Result<u64> {
 fn read(input: Box<dyn Read + Send>, format: Format) -> Result<Rows> {
     match format {
         Format::JsonLines => {
-            let lines = BufReader::new(input).lines().filter(|line| line.as_ref().map_or(true, |l| !l.trim().is_empty()));
+            let lines =
+                BufReader::new(input).lines().filter(|line| line.as_ref().map_or(true, |l| !l.trim().is_empty()));
             Ok(Box::new(lines.map(|line| {
                 let line = line.map_err(|e| format!("cannot be read: {e}"))?;
                 serde_json::from_str(&line).map_err(|e| format!("is no JSON object: {e}"))
@@ -72,8 +73,12 @@ fn read(input: Box<dyn Read + Send>, format: Format) -> Result<Rows> {
         }
         Format::Csv => {
             let mut reader = csv::Reader::from_reader(input);
-            let header: Vec<String> =
-                reader.headers().context("the first line must name the columns")?.iter().map(|h| h.trim().to_owned()).collect();
+            let header: Vec<String> = reader
+                .headers()
+                .context("the first line must name the columns")?
+                .iter()
+                .map(|h| h.trim().to_owned())
+                .collect();
             Ok(Box::new(reader.into_records().map(move |record| {
                 let record = record.map_err(|e| format!("is no line of this CSV: {e}"))?;
                 Ok(header.iter().cloned().zip(record.iter().map(Value::from)).collect())

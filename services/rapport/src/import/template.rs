@@ -199,7 +199,8 @@ pub fn time(field: &str, text: &str) -> Result<Timestamp, Unfit> {
         .filter(|at| (Timestamp::MIN..=Timestamp::MAX).contains(at))
         .ok_or_else(|| Unfit {
             field: field.to_owned(),
-            why: "is not a time: write 2017-01-28T19:06:53Z, 2017-01-28 19:06:53, 2017-01-28 or seconds since 1970".to_owned(),
+            why: "is not a time: write 2017-01-28T19:06:53Z, 2017-01-28 19:06:53, 2017-01-28 or seconds since 1970"
+                .to_owned(),
         })
 }
 

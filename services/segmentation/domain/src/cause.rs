@@ -37,15 +37,38 @@ impl Cause {
 /// One thing that became known.
 #[derive(Debug, Clone)]
 pub(crate) enum Known {
-    Event { kind: Arc<str>, id: InteractionId, at: Timestamp },
-    Attributes { names: Vec<Arc<str>>, at: Timestamp },
-    Statement { topic: Arc<str>, id: StatementId, at: Timestamp },
-    Merged { with: CustomerId, at: Timestamp },
-    Split { with: CustomerId, at: Timestamp },
+    Event {
+        kind: Arc<str>,
+        id: InteractionId,
+        at: Timestamp,
+    },
+    Attributes {
+        names: Vec<Arc<str>>,
+        at: Timestamp,
+    },
+    Statement {
+        topic: Arc<str>,
+        id: StatementId,
+        at: Timestamp,
+    },
+    Merged {
+        with: CustomerId,
+        at: Timestamp,
+    },
+    Split {
+        with: CustomerId,
+        at: Timestamp,
+    },
     /// Lists were edited.
-    Lists { segments: Arc<BTreeSet<SegmentId>>, at: Timestamp },
+    Lists {
+        segments: Arc<BTreeSet<SegmentId>>,
+        at: Timestamp,
+    },
     /// Definitions are new, changed or gone.
-    Definitions { segments: Arc<BTreeSet<SegmentId>>, at: Timestamp },
+    Definitions {
+        segments: Arc<BTreeSet<SegmentId>>,
+        at: Timestamp,
+    },
 }
 
 /// What became known, in the order in which it did.

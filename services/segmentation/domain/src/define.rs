@@ -202,12 +202,7 @@ pub fn update_segment(
 ///
 /// # Errors
 /// [`Reason::SegmentNotFound`], [`Reason::EtagStale`], [`Reason::SegmentInUse`] with the users.
-pub fn delete_segment(
-    catalog: &Catalog,
-    which: &SegmentRef,
-    etag: &str,
-    now: Timestamp,
-) -> Result<Definition, Fault> {
+pub fn delete_segment(catalog: &Catalog, which: &SegmentRef, etag: &str, now: Timestamp) -> Result<Definition, Fault> {
     let old = catalog.find(which)?;
     old.check_etag(etag)?;
     let users: Vec<String> = catalog.users(old.id).iter().map(|name| format!("segment:{name}")).collect();

@@ -274,7 +274,9 @@ impl<'a> Hearing<'a> {
     }
 
     fn forward(&mut self, id: Uuid, address: Address) {
-        for known in [&mut self.forwards.entry(id).or_insert(address), &mut self.view.forwards.entry(id).or_insert(address)] {
+        for known in
+            [&mut self.forwards.entry(id).or_insert(address), &mut self.view.forwards.entry(id).or_insert(address)]
+        {
             if known.at < address.at {
                 **known = address;
             }

@@ -109,7 +109,8 @@ mod tests {
             } else if leads[&a] != a {
                 // `a` comes out, and with it about half of the others that lead to the same customer.
                 let from = leads[&a];
-                let others: Vec<_> = leads.iter().filter(|(id, lead)| **lead == from && **id != from).map(|(id, _)| *id).collect();
+                let others: Vec<_> =
+                    leads.iter().filter(|(id, lead)| **lead == from && **id != from).map(|(id, _)| *id).collect();
                 for (k, id) in others.into_iter().enumerate() {
                     if id == a || (k + usize::from(b.as_bytes()[15])) % 2 == 0 {
                         leads.insert(id, a);

@@ -165,9 +165,7 @@ impl Tables {
     fn relocate(&mut self, relocation: Relocation) {
         match relocation {
             Relocation::Rehome { from, to, addressed_to } => {
-                let moves = |owner: CustomerId, address: CustomerId| {
-                    owner == from && addressed_to.contains(&address)
-                };
+                let moves = |owner: CustomerId, address: CustomerId| owner == from && addressed_to.contains(&address);
                 self.events.values_mut().filter(|(o, e)| moves(*o, e.address.id)).for_each(|(o, _)| *o = to);
                 self.statements.values_mut().filter(|(o, s)| moves(*o, s.address.id)).for_each(|(o, _)| *o = to);
                 self.listed.iter_mut().filter(|((_, id), o)| moves(**o, *id)).for_each(|(_, o)| *o = to);
@@ -245,7 +243,9 @@ impl Store for Memory {
     async fn define(&self, tenant: &Tenant, once: Option<Once>, decide: Decide) -> Result<Written<Segment>, Fault> {
         self.with(tenant, |tables, now| {
             let key = once.as_ref().map(|once| (once.method.to_owned(), once.request_id.clone()));
-            if let (Some(once), Some((fingerprint, segment))) = (&once, key.as_ref().and_then(|k| tables.answers.get(k))) {
+            if let (Some(once), Some((fingerprint, segment))) =
+                (&once, key.as_ref().and_then(|k| tables.answers.get(k)))
+            {
                 return if *fingerprint == once.fingerprint {
                     Ok(Written { value: segment.clone(), revision: Revision::new(), replayed: true })
                 } else {
@@ -456,10 +456,5 @@ impl Store for Memory {
 
 /// An event as a purchase.
 fn purchase(event: &Event) -> Purchase {
-    Purchase {
-        at: event.at,
-        micros: event.micros,
-        currency: event.currency.to_string(),
-        organic: !event.incentivised,
-    }
+    Purchase { at: event.at, micros: event.micros, currency: event.currency.to_string(), organic: !event.incentivised }
 }

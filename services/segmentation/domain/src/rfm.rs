@@ -196,12 +196,18 @@ mod tests {
     }
 
     fn purchase(day: i64, units: i64, currency: &str) -> Purchase {
-        Purchase { at: Timestamp(day * DAY), micros: Some(units * 1_000_000), currency: currency.into(), organic: day % 2 == 0 }
+        Purchase {
+            at: Timestamp(day * DAY),
+            micros: Some(units * 1_000_000),
+            currency: currency.into(),
+            organic: day % 2 == 0,
+        }
     }
 
     #[test]
     fn the_terms_of_fader_and_hardie() {
-        let purchases = [purchase(30, 20, "EUR"), purchase(10, 50, "EUR"), purchase(40, 40, "EUR"), purchase(99, 1, "EUR")];
+        let purchases =
+            [purchase(30, 20, "EUR"), purchase(10, 50, "EUR"), purchase(40, 40, "EUR"), purchase(99, 1, "EUR")];
         let rfm = Rfm::of(&purchases, Timestamp(70 * DAY)).unwrap();
         assert_eq!((rfm.frequency(), rfm.recency(), rfm.age), (2, 30 * DAY, 60 * DAY));
         assert_eq!(rfm.monetary, Some(30_000_000), "the first purchase does not count in m");

@@ -58,7 +58,8 @@ impl Settling<'_> {
             }
             if due.is_some() || !causes.is_empty() {
                 let last = Cause::clock(now);
-                let of = |place| if causes.is_empty() { last.clone() } else { causes.of(self.ruleset, place, floor, now) };
+                let of =
+                    |place| if causes.is_empty() { last.clone() } else { causes.of(self.ruleset, place, floor, now) };
                 self.subject.next_due = pen.step(&eyes, 0..self.ruleset.len(), now, of);
             }
             self.subject.settled_at = now.max(self.subject.settled_at);

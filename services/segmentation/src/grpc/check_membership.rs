@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use host::{Call, decode as fields};
-use rapport_proto::segmentation::v1::{
-    CheckMembershipRequest, CheckMembershipResponse, ClauseCheck, MembershipCheck,
-};
+use rapport_proto::segmentation::v1::{CheckMembershipRequest, CheckMembershipResponse, ClauseCheck, MembershipCheck};
 use segmentation_domain::{
     catalog::Catalog,
     membership::Memberships,

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use host::Call;
-use rapport_proto::segmentation::v1::{
-    CompareSegmentsRequest, CompareSegmentsResponse, SegmentCount, SegmentPair,
-};
+use rapport_proto::segmentation::v1::{CompareSegmentsRequest, CompareSegmentsResponse, SegmentCount, SegmentPair};
 use segmentation_domain::{ports::Store, segment::SegmentId};
 use terms::{CustomerId, Fault, Revision, Violations};
 

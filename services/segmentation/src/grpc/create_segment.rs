@@ -21,8 +21,7 @@ pub(super) async fn create_segment(
         let segment = ports.try_definition(&call, |catalog| decide(catalog, &draft, id, now)).await?;
         return Ok(CreateSegmentResponse { segment: Some(segment), revision: String::new() });
     }
-    let (segment, revision) =
-        ports.define(&call, once, move |catalog| decide(catalog, &draft, id, now)).await?;
+    let (segment, revision) = ports.define(&call, once, move |catalog| decide(catalog, &draft, id, now)).await?;
     let segment = ports.reread(&call, &segment).await?;
     Ok(CreateSegmentResponse { segment: Some(segment), revision: revision.to_string() })
 }

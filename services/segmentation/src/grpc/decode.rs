@@ -1,7 +1,7 @@
 //! Request fields that several RPCs have.
 
 use host::{Call, decode};
-use rapport_proto::{r#type::v1::CustomerRef as WireRef, segmentation::v1::segment::Kind as WireKind};
+use rapport_proto::{segmentation::v1::segment::Kind as WireKind, r#type::v1::CustomerRef as WireRef};
 use segmentation_domain::{
     define::Body,
     segment::{MAX_LISTED, SegmentRef},
@@ -34,9 +34,10 @@ pub(super) fn body(wrong: &mut Violations, kind: WireKind) -> Option<Given> {
 }
 
 fn references(wrong: &mut Violations, field: &str, given: Vec<WireRef>) -> Option<Vec<CustomerRef>> {
-    let all = given.into_iter().enumerate().map(|(n, reference)| {
-        wrong.take(decode::customer(&format!("{field}[{n}]"), Some(reference)))
-    });
+    let all = given
+        .into_iter()
+        .enumerate()
+        .map(|(n, reference)| wrong.take(decode::customer(&format!("{field}[{n}]"), Some(reference))));
     // Every wrong one is to be told: none is skipped.
     let all: Vec<Option<CustomerRef>> = all.collect();
     all.into_iter().collect()

@@ -84,8 +84,7 @@ pub(super) async fn list_segments(
     let filter = if body.filter.trim().is_empty() { None } else { wrong.take(filter(&body.filter)) };
     let at_least = wrong.take(Revision::parse("at_least", &body.at_least));
     wrong.done()?;
-    let (page, order, at_least) =
-        (decode::checked(page)?, decode::checked(order)?, decode::checked(at_least)?);
+    let (page, order, at_least) = (decode::checked(page)?, decode::checked(order)?, decode::checked(at_least)?);
     ports.reach(&call, &at_least).await?;
     let catalog = ports.segments.catalog(call.tenant()).await?;
     let counts = ports.segments.count_members(call.tenant(), None, None).await?;

@@ -32,7 +32,9 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use crate::{consumer::CONSUMER, customers::Customers, encode, section, store::SqlSegments, tasks::CHUNK, values::Values};
+use crate::{
+    consumer::CONSUMER, customers::Customers, encode, section, store::SqlSegments, tasks::CHUNK, values::Values,
+};
 
 /// What the RPCs work with.
 #[derive(Clone)]

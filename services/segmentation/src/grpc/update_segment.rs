@@ -58,7 +58,11 @@ fn checked(body: UpdateSegmentRequest) -> Result<(SegmentRef, Edit, Option<decod
     };
     let named = |path: &str, filled: bool| matches!(mask, fields::Mask::Paths(_)) && mask.touches(path, filled);
     wrong.add_if(named("definition", rule) && !rule, "segment.definition", "is named in `update_mask` and missing");
-    wrong.add_if(named("static_members", list) && !list, "segment.static_members", "is named in `update_mask` and missing");
+    wrong.add_if(
+        named("static_members", list) && !list,
+        "segment.static_members",
+        "is named in `update_mask` and missing",
+    );
     let touched = (rule && mask.touches("definition", rule)) || (list && mask.touches("static_members", list));
     let given = match segment.kind.filter(|_| touched) {
         Some(kind) => decode::body(&mut wrong, kind),

@@ -62,9 +62,8 @@ fn kinds() -> Vec<String> {
 
 /// A cursor is a revision of this service's own feed.
 fn cursor(text: &str) -> Result<Revision, Fault> {
-    let foreign = || {
-        Fault::invalid("cursor", Reason::InvalidFields, "is no cursor of this stream; pass one on as it was sent")
-    };
+    let foreign =
+        || Fault::invalid("cursor", Reason::InvalidFields, "is no cursor of this stream; pass one on as it was sent");
     let cursor: Revision = text.parse().map_err(|_| foreign())?;
     let own = cursor.iter().all(|(service, ..)| service == Service::Segmentation);
     if own { Ok(cursor) } else { Err(foreign()) }

@@ -16,7 +16,7 @@ use segmentation_domain::{
     segment::{Segment, SegmentId, State},
     view::Person,
 };
-use terms::{CustomerId, Fault, Tenant};
+use terms::{CustomerId, Fault, Tenant, Written};
 use uuid::Uuid;
 
 use super::{
@@ -74,11 +74,14 @@ impl SqlSegments {
                 }
             };
             // Fewer than were asked for: nobody is left, as the next step would find out.
-            let done = done || customers < most;
             let mut revision = written.revision;
-            if done {
-                revision.merge(&self.finish(&tenant, segment).await?);
-            }
+            let done = if done || customers < most {
+                let finished = self.finish(&tenant, segment).await?;
+                revision.merge(&finished.revision);
+                finished.value
+            } else {
+                false
+            };
             return Ok(Some(BuildStep { tenant, segment, customers, done, revision }));
         }
         Ok(None)
@@ -88,9 +91,7 @@ impl SqlSegments {
     async fn read_builds(&self) -> Result<Vec<(Tenant, SegmentId)>, Fault> {
         let sql = "SELECT tenant, segment FROM build ORDER BY created_at, tenant, segment LIMIT 100";
         let rows = self.database.reader().rows(sql, vec![]).await?;
-        rows.iter()
-            .map(|row| Ok((column::<String>(row, 0)?.parse().map_err(Fault::internal)?, id(row, 1)?)))
-            .collect()
+        rows.iter().map(|row| Ok((column::<String>(row, 0)?.parse().map_err(Fault::internal)?, id(row, 1)?))).collect()
     }
 
     async fn step(&self, tx: &Tx, tenant: &Tenant, segment: SegmentId, most: usize) -> Result<Step, Fault> {
@@ -135,33 +136,32 @@ impl SqlSegments {
         Ok((people, scope))
     }
 
-    /// Ends a build, unless the definition has changed again since.
-    async fn finish(&self, tenant: &Tenant, segment: SegmentId) -> Result<terms::Revision, Fault> {
+    /// Ends a build; false if there is more to do, because customers came or the definition has changed again.
+    async fn finish(&self, tenant: &Tenant, segment: SegmentId) -> Result<Written<bool>, Fault> {
         let (store, tenant) = (self.clone(), Arc::new(tenant.clone()));
-        let written = self
-            .database
+        self.database
             .write(move |tx: &Tx| {
                 let (store, tenant) = (store.clone(), tenant.clone());
                 async move {
                     let snapshot = store.catalogs.hold(tx, &tenant, Hold::Alone).await?;
-                    let Some(build) = hold_build(tx, &tenant, segment).await? else { return Ok(()) };
+                    let Some(build) = hold_build(tx, &tenant, segment).await? else { return Ok(false) };
                     if !candidates(tx, &tenant, segment, &build, 1).await?.is_empty() {
-                        return Ok(());
+                        return Ok(false);
                     }
                     let sql = "DELETE FROM build WHERE tenant = $1 AND segment = $2";
                     tx.conn().run(sql, vec![tenant.as_str().into(), segment.uuid().into()]).await?;
-                    let Some(built) = snapshot.catalog.get(segment) else { return Ok(()) };
+                    let Some(built) = snapshot.catalog.get(segment) else { return Ok(true) };
                     if built.state == State::Building {
                         let live = Segment { state: State::Live, ..(**built).clone() };
                         put_segment(tx, &tenant, &live).await?;
                         feed::publish_definition(tx, &tenant, &live);
                     }
-                    raise_epoch(tx, &tenant, false).await
+                    raise_epoch(tx, &tenant, false).await?;
+                    Ok(true)
                 }
                 .boxed()
             })
-            .await?;
-        Ok(written.revision)
+            .await
     }
 }
 

@@ -7,7 +7,12 @@ use std::{
 
 use data::{Sql, Tx};
 use futures::FutureExt;
-use segmentation_domain::{ports::Pass, recompute::settle_due, ruleset::Needs, view::{Person, Subject}};
+use segmentation_domain::{
+    ports::Pass,
+    recompute::settle_due,
+    ruleset::Needs,
+    view::{Person, Subject},
+};
 use terms::{CustomerId, Fault, Tenant, Timestamp};
 
 use super::{

@@ -43,8 +43,7 @@ impl Faces {
                 self.0.invalidate(&(tenant.clone(), customer));
                 continue;
             };
-            let face =
-                Face { rules, version: person.subject.version, facts, memberships: person.memberships };
+            let face = Face { rules, version: person.subject.version, facts, memberships: person.memberships };
             self.0.insert((tenant.clone(), customer), Arc::new(face));
         }
     }

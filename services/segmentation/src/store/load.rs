@@ -14,6 +14,7 @@ use std::{
 };
 
 use data::{Dialect, Sql, Tx};
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use segmentation_domain::{
     facts::Facts,
     lineage::Link,
@@ -23,7 +24,6 @@ use segmentation_domain::{
     segment::SegmentId,
     view::{Person, Subject, View},
 };
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use terms::{CustomerId, Fault, Position, Tenant, Timestamp};
 use uuid::Uuid;
 
@@ -171,10 +171,8 @@ impl<'a> Loading<'a> {
         let mut params = self.params();
         let among = params.customers(ids);
         let lock = if self.tx.dialect() == Dialect::Postgres { lock } else { "" };
-        let sql = format!(
-            "SELECT {} FROM subject WHERE tenant = $1 AND customer{among} {condition} {lock}",
-            rows::SUBJECT
-        );
+        let sql =
+            format!("SELECT {} FROM subject WHERE tenant = $1 AND customer{among} {condition} {lock}", rows::SUBJECT);
         let rows = self.conn().rows(&sql, params.values()).await?;
         rows.iter().map(|row| rows::subject(self.sealing(), row)).collect()
     }

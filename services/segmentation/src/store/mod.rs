@@ -93,13 +93,7 @@ impl SqlSegments {
     /// Over a database that is migrated. `marks` hears of every customer whose section changes; up to `remembered`
     /// facts are kept in memory.
     pub fn new(database: Database, marks: Marks, remembered: u64) -> Self {
-        Self {
-            database,
-            catalogs: Arc::default(),
-            faces: Faces::new(remembered),
-            marks,
-            wake: Wake::default(),
-        }
+        Self { database, catalogs: Arc::default(), faces: Faces::new(remembered), marks, wake: Wake::default() }
     }
 
     /// When the clock matters next.

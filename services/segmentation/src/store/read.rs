@@ -23,11 +23,7 @@ impl SqlSegments {
         Params::new(self.database.dialect(), tenant)
     }
 
-    pub(super) async fn read_located(
-        &self,
-        tenant: &Tenant,
-        customer: CustomerId,
-    ) -> Result<Option<Located>, Fault> {
+    pub(super) async fn read_located(&self, tenant: &Tenant, customer: CustomerId) -> Result<Option<Located>, Fault> {
         let sql = "SELECT s.survivor, s.erased, o.erased FROM subject s LEFT JOIN subject o \
                    ON o.tenant = s.tenant AND o.customer = s.survivor WHERE s.tenant = $1 AND s.customer = $2";
         let values = vec![tenant.as_str().into(), customer.uuid().into()];

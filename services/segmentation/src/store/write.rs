@@ -107,8 +107,7 @@ impl<'a> Writing<'a> {
         let among = params.among(ids);
         let (xid, seq) = (params.add(address.at.xid), params.add(address.at.seq));
         let older = format!("(address_xid < {xid} OR (address_xid = {xid} AND address_seq < {seq}))");
-        let sql =
-            format!("SELECT id, address, {sealed} FROM {table} WHERE tenant = $1 AND id{among} AND {older}");
+        let sql = format!("SELECT id, address, {sealed} FROM {table} WHERE tenant = $1 AND id{among} AND {older}");
         let (mut found, mut contents) = (Vec::new(), Vec::new());
         for row in self.conn().rows(&sql, params.values()).await? {
             let plain = self.sealing().open(id(&row, 1)?, column(&row, 2)?)?;

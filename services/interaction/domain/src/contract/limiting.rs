@@ -34,7 +34,11 @@ pub(super) fn consent(state: ConsentState, channel: &str) -> ConsentDraft {
     }
 }
 
-pub(super) async fn consents<S: Store + Clone>(world: &World<S>, customer: CustomerId, drafts: Vec<ConsentDraft>) -> Vec<Consent> {
+pub(super) async fn consents<S: Store + Clone>(
+    world: &World<S>,
+    customer: CustomerId,
+    drafts: Vec<ConsentDraft>,
+) -> Vec<Consent> {
     let said = RecordConsent { customer: CustomerRef::Id(customer), consents: drafts, source_interaction: None };
     record_consent(&world.ports, &world.caller, How::default(), &said).await.unwrap().value
 }
@@ -51,7 +55,13 @@ pub(super) async fn permissions<S: Store + Clone>(world: &World<S>, customer: Cu
     get_permissions(&world.ports, &world.caller, &wish).await.unwrap()
 }
 
-pub(super) async fn rule<S: Store + Clone>(world: &World<S>, customer: CustomerId, purpose: &str, channel: &str, topic: &str) -> Rule {
+pub(super) async fn rule<S: Store + Clone>(
+    world: &World<S>,
+    customer: CustomerId,
+    purpose: &str,
+    channel: &str,
+    topic: &str,
+) -> Rule {
     let wish = GetPermissions {
         customer: CustomerRef::Id(customer),
         purpose: purpose.to_owned(),
@@ -80,7 +90,8 @@ pub(super) async fn a_boundary_and_its_statement_are_one_thing<S: Store + Clone>
     assert_eq!(rule(world, jane, "transactional", "email", "alcohol.wine").await, Rule::Boundary);
     assert_eq!(rule(world, jane, "transactional", "email", "cheese").await, Rule::Transactional);
     // Retracting the statement lifts the boundary.
-    let wish = RetractStatement { statement: told.statement.statement.id, reason: "not me".to_owned(), etag: String::new() };
+    let wish =
+        RetractStatement { statement: told.statement.statement.id, reason: "not me".to_owned(), etag: String::new() };
     let retracted = retract_statement(&world.ports, &world.caller, How::default(), wish).await.unwrap().value;
     assert_eq!(retracted.lifted.map(|b| b.id), Some(boundary.id));
     assert_eq!(rule(world, jane, "transactional", "email", "alcohol").await, Rule::Transactional);
@@ -126,11 +137,18 @@ pub(super) async fn a_boundary_ends_only_by_being_lifted<S: Store + Clone>(world
 pub(super) async fn consents_are_decided_by_the_algebra<S: Store + Clone>(world: &World<S>) {
     let jane = world.customer("jane@example.org");
     assert_eq!(rule(world, jane, "marketing", "email", "").await, Rule::None);
-    let given = consents(world, jane, vec![
-        consent(ConsentState::Granted, "email"),
-        ConsentDraft { basis: LawfulBasis::LegitimateInterest, ..consent(ConsentState::Granted, "post") },
-        ConsentDraft { valid_until: Some(Timestamp(BEGIN.0 + 60_000_000)), ..consent(ConsentState::Granted, "app") },
-    ])
+    let given = consents(
+        world,
+        jane,
+        vec![
+            consent(ConsentState::Granted, "email"),
+            ConsentDraft { basis: LawfulBasis::LegitimateInterest, ..consent(ConsentState::Granted, "post") },
+            ConsentDraft {
+                valid_until: Some(Timestamp(BEGIN.0 + 60_000_000)),
+                ..consent(ConsentState::Granted, "app")
+            },
+        ],
+    )
     .await;
     assert_eq!(given.iter().map(|c| c.channel.as_str()).collect::<Vec<_>>(), ["email", "post", "app"]);
     assert_eq!(rule(world, jane, "marketing", "email", "").await, Rule::ConsentGranted);

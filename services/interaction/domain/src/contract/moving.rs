@@ -85,7 +85,10 @@ pub(super) async fn merge_then_split_is_as_if_nothing_had_happened<S: Store + Cl
     world.hear(merged).await;
     world.hear(split).await;
     assert_eq!((portrait(world, jane).await, portrait(world, j).await), before);
-    assert_eq!((kinds(world, jane).await, kinds(world, j).await), (vec!["a".into(), "d".into()], vec!["b".into(), "c".into()]));
+    assert_eq!(
+        (kinds(world, jane).await, kinds(world, j).await),
+        (vec!["a".into(), "d".into()], vec!["b".into(), "c".into()])
+    );
 }
 
 pub(super) async fn writes_to_a_former_id_land_on_the_survivor<S: Store + Clone>(world: &World<S>) {
@@ -116,10 +119,11 @@ pub(super) async fn a_stale_reference_is_resolved_anew<S: Store + Clone>(world: 
     let fresh = resolve_one(&*world.directory, &world.caller, &reference, &world.seen()).await.unwrap();
     assert_eq!((cached.customer, fresh.customer), (jane, j));
     assert_eq!(record(world, reference.clone(), "x").await.interaction.customer, j);
-    let batch = record_interactions(&world.ports, &world.caller, vec![
-        Ok(happening(CustomerRef::Id(jane), "y")),
-        Ok(happening(reference, "z")),
-    ])
+    let batch = record_interactions(
+        &world.ports,
+        &world.caller,
+        vec![Ok(happening(CustomerRef::Id(jane), "y")), Ok(happening(reference, "z"))],
+    )
     .await
     .unwrap();
     let owners: Vec<_> = batch.verdicts.into_iter().map(|v| v.unwrap().customer).collect();
@@ -153,6 +157,8 @@ pub(super) async fn an_erased_customer_takes_nothing<S: Store + Clone>(world: &W
     let refused = record_interaction(&world.ports, &world.caller, How::default(), &late).await;
     assert_eq!(refused.unwrap_err().reason(), Reason::CustomerErased);
     // Nor does news from before the erasure bring it back.
-    world.hear(vec![(Position { xid: 0, seq: 1 }, News::Merged { loser: jane, survivor: john, cause: String::new() })]).await;
+    world
+        .hear(vec![(Position { xid: 0, seq: 1 }, News::Merged { loser: jane, survivor: john, cause: String::new() })])
+        .await;
     assert!(portrait(world, jane).await.erased);
 }

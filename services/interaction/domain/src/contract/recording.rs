@@ -9,7 +9,7 @@ use super::world::{BEGIN, World, happening, mail, saying};
 use crate::{
     draft::InteractionDraft,
     filter::InteractionFilter,
-    interaction::{Directness, Direction, Interaction, Money, Motivation},
+    interaction::{Direction, Directness, Interaction, Money, Motivation},
     lists::{ListInteractions, get_interaction, list_interactions},
     ports::How,
     record_interaction::record_interaction,

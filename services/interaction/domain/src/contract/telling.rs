@@ -92,7 +92,10 @@ pub(super) async fn a_retraction_is_as_if_it_had_never_been_said<S: Store + Clon
     assert_eq!(current(world, jane).await, [first]);
     world.pass(5);
     let again = retract(world, third).await;
-    assert_eq!(again.statement.statement.retraction, gone.statement.statement.retraction, "the first retraction counts");
+    assert_eq!(
+        again.statement.statement.retraction, gone.statement.statement.retraction,
+        "the first retraction counts"
+    );
     let stale = RetractStatement { statement: third, reason: String::new(), etag: "1".to_owned() };
     let stale = retract_statement(&world.ports, &world.caller, How::default(), stale).await;
     assert_eq!(stale.unwrap_err().reason(), Reason::EtagStale);
@@ -153,13 +156,17 @@ pub(super) async fn statements_are_paged_and_sifted<S: Store + Clone>(world: &Wo
         let below = ListStatements { topic: "a".to_owned(), ..by(StatementOrder::Topic) };
         assert_eq!(topics(list(world, &below, size).await), "a a.x a.y");
         let filter = StatementFilter::compile("filter", "value >= 2.0 && kind == 'fact'").unwrap();
-        assert_eq!(topics(list(world, &ListStatements { filter, ..by(StatementOrder::Topic) }, size).await), "a a.y ab");
+        assert_eq!(
+            topics(list(world, &ListStatements { filter, ..by(StatementOrder::Topic) }, size).await),
+            "a a.y ab"
+        );
     }
 }
 
 pub(super) async fn an_own_statement_id_is_recorded_once<S: Store + Clone>(world: &World<S>) {
     let jane = world.customer("jane@example.org");
-    let draft = StatementDraft { id: Some(world.ports.ids.next()), ..saying("likes", json!(["tea", {"with": "milk"}])) };
+    let draft =
+        StatementDraft { id: Some(world.ports.ids.next()), ..saying("likes", json!(["tea", {"with": "milk"}])) };
     let told = RecordStatement {
         customer: CustomerRef::Id(jane),
         statement: draft,
@@ -175,6 +182,7 @@ pub(super) async fn an_own_statement_id_is_recorded_once<S: Store + Clone>(world
     assert_eq!(again.statement, first.statement);
     let other = RecordStatement { source: "crm".to_owned(), ..told.clone() };
     assert_eq!(tell(&other).await.unwrap_err().reason(), Reason::IdReused);
-    let nowhere = RecordStatement { source_interaction: Some(world.ports.ids.next()), statement: saying("x", 1.0), ..told };
+    let nowhere =
+        RecordStatement { source_interaction: Some(world.ports.ids.next()), statement: saying("x", 1.0), ..told };
     assert_eq!(tell(&nowhere).await.unwrap_err().reason(), Reason::InteractionNotFound);
 }

@@ -19,7 +19,7 @@ use crate::{
     arrival::Resolved,
     customers::Customers,
     draft::{InteractionDraft, StatementDraft},
-    interaction::{Directness, Direction},
+    interaction::{Direction, Directness},
     ports::{How, Ports},
     record_statement::{RecordStatement, StatementRecorded, record_statement},
     statement::StatementKind,
@@ -96,13 +96,7 @@ impl Directory {
             known.survivors.remove(&to);
             known.identifiers.extend(identifiers.iter().map(|i| (i.clone(), to)));
         });
-        let split = Split {
-            from,
-            to,
-            records: Vec::new(),
-            customers: vec![to],
-            cause: format!("split-{}", at.seq),
-        };
+        let split = Split { from, to, records: Vec::new(), customers: vec![to], cause: format!("split-{}", at.seq) };
         twice(at, News::Split(split))
     }
 
@@ -118,7 +112,12 @@ fn twice(at: Position, news: News) -> Vec<(Position, News)> {
 
 #[async_trait]
 impl Customers for Directory {
-    async fn resolve(&self, _: &Caller, refs: &[CustomerRef], at_least: &Revision) -> Result<Vec<Option<Resolved>>, Fault> {
+    async fn resolve(
+        &self,
+        _: &Caller,
+        refs: &[CustomerRef],
+        at_least: &Revision,
+    ) -> Result<Vec<Option<Resolved>>, Fault> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let known = if self.stale.load(Ordering::SeqCst) && at_least.is_empty() { &state.before } else { &state.now };
         let resolved = |r| known.resolve(&state.ids, r).map(|customer| Resolved { customer, at: known.at });

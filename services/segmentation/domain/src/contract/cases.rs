@@ -29,7 +29,10 @@ pub async fn windows_open_and_close_by_the_clock(exam: Exam) {
     let due = login + 7 * DAY;
     assert_eq!(exam.since(jane, &none).await, Some((due, Reason::Clock)));
     let stays = exam.stays(jane, &one).await;
-    assert_eq!(stays.iter().map(|s| (s.membership.since, s.until, s.left)).collect::<Vec<_>>(), [(login, due, Reason::Clock)]);
+    assert_eq!(
+        stays.iter().map(|s| (s.membership.since, s.until, s.left)).collect::<Vec<_>>(),
+        [(login, due, Reason::Clock)]
+    );
     // A repeat enters once, and keeps the window open.
     exam.happen(jane, "login").await;
     let again = exam.clock.now();
@@ -47,7 +50,8 @@ pub async fn windows_open_and_close_by_the_clock(exam: Exam) {
 
 /// Hard case 8: "1 to 2 events within [from, to]"; a late third and a duplicate; and a segment created afterwards.
 pub async fn one_to_two_events_between_two_instants(exam: Exam) {
-    const RULE: &str = r#"count("visit", timestamp("2026-01-02T00:00:00Z"), timestamp("2026-01-05T00:00:00Z")) in [1, 2]"#;
+    const RULE: &str =
+        r#"count("visit", timestamp("2026-01-02T00:00:00Z"), timestamp("2026-01-05T00:00:00Z")) in [1, 2]"#;
     let before = exam.rule("before", RULE).await;
     let jane = customer(1);
     exam.meet(jane, &[]).await;
@@ -156,7 +160,8 @@ pub async fn a_statement_ends_by_the_clock(exam: Exam) {
 
 /// The same events late, twice and in another order make the same members.
 pub async fn late_and_double_events(exam: Exam) {
-    exam.rule("buyer", r#"count("purchase", duration("30d")) >= 2 && sum("purchase", "value", duration("30d")) > 50"#).await;
+    exam.rule("buyer", r#"count("purchase", duration("30d")) >= 2 && sum("purchase", "value", duration("30d")) > 50"#)
+        .await;
     exam.rule("shopper", r#"count("purchase.shop") > 0"#).await;
     let (jane, bob) = (customer(1), customer(2));
     let buy = |who, kind: &str, days: u32, units: i64| Event {
@@ -370,4 +375,3 @@ pub async fn purchases_in_the_terms_of_fader_and_hardie(exam: Exam) {
     assert_eq!((scores.recency, scores.frequency, scores.monetary), (2, 3, 2));
     assert!(exam.store.purchases(&exam.tenant, customer(11), "purchase").await.unwrap().is_empty());
 }
-

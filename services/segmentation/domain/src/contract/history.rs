@@ -3,7 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use rand::{Rng, SeedableRng, rngs::StdRng, seq::{IndexedRandom, SliceRandom}};
+use rand::{
+    Rng, SeedableRng,
+    rngs::StdRng,
+    seq::{IndexedRandom, SliceRandom},
+};
 
 use super::*;
 
@@ -237,7 +241,8 @@ impl<'e> World<'e> {
 
     /// Delivers the next entries of one partition; false if nothing is left anywhere.
     async fn deliver_some(&mut self, most: usize) -> bool {
-        let mut open: Vec<_> = self.queues.iter().filter(|(_, (all, done))| *done < all.len()).map(|(k, _)| *k).collect();
+        let mut open: Vec<_> =
+            self.queues.iter().filter(|(_, (all, done))| *done < all.len()).map(|(k, _)| *k).collect();
         open.shuffle(&mut self.random);
         let Some(key) = open.first() else { return false };
         let Some((all, done)) = self.queues.get_mut(key) else { return false };
@@ -279,7 +284,9 @@ impl<'e> World<'e> {
 
     /// Deletes the last segment: nothing can use it.
     async fn retire(&mut self) {
-        if self.random.random_bool(0.5) && let Some(name) = self.segments.pop() {
+        if self.random.random_bool(0.5)
+            && let Some(name) = self.segments.pop()
+        {
             self.exam.delete(&name).await;
         }
     }

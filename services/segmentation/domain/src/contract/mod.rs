@@ -30,7 +30,7 @@ use crate::{
     facts::Attributes,
     membership::Reason,
     news::{Address, Event, InteractionId, News, Statement, StatementId, What},
-    ports::{Store, Stay},
+    ports::{Stay, Store},
     recompute::from_scratch,
     segment::{Segment, SegmentId, SegmentRef},
 };

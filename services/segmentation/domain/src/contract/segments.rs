@@ -5,12 +5,7 @@ use std::{sync::Arc, time::Duration};
 use terms::{Fault, Once, Reason as Why};
 
 use super::*;
-use crate::{
-    catalog::Catalog,
-    define::Definition,
-    membership::Reason,
-    segment::State,
-};
+use crate::{catalog::Catalog, define::Definition, membership::Reason, segment::State};
 
 fn draft(name: &str, source: &str) -> Draft {
     Draft {
@@ -22,10 +17,7 @@ fn draft(name: &str, source: &str) -> Draft {
 }
 
 impl Exam {
-    async fn refuse(
-        &self,
-        decide: impl Fn(&Catalog) -> Result<Definition, Fault> + Send + Sync + 'static,
-    ) -> Fault {
+    async fn refuse(&self, decide: impl Fn(&Catalog) -> Result<Definition, Fault> + Send + Sync + 'static) -> Fault {
         let refused = self.store.define(&self.tenant, None, Arc::new(decide)).await;
         refused.expect_err("the definition is refused")
     }
@@ -154,7 +146,9 @@ pub async fn lists_by_hand(exam: Exam) {
     assert_eq!(fault.reason(), Why::InvalidFields);
     let edit = Edit { body: Some(Body::List(vec![jane; 10_001])), ..Edit::default() };
     let which = SegmentRef::Name("press".to_owned());
-    assert!(exam.store.catalog(&exam.tenant).await.map(|c| update_segment(&c, &which, "", &edit, BEGIN)).unwrap().is_err());
+    assert!(
+        exam.store.catalog(&exam.tenant).await.map(|c| update_segment(&c, &which, "", &edit, BEGIN)).unwrap().is_err()
+    );
     exam.delete("others").await;
     exam.delete("press").await;
     exam.audit().await;
