@@ -24,9 +24,12 @@ use crate::store::SqlSegments;
 pub(crate) struct Values {
     store: SqlSegments,
     kind: Arc<str>,
-    cuts: Arc<Mutex<HashMap<Tenant, Arc<tokio::sync::Mutex<Option<Cut>>>>>>,
+    cuts: Arc<Mutex<HashMap<Tenant, Slot>>>,
     stale: Arc<Mutex<HashSet<Tenant>>>,
 }
+
+/// One tenant's; whoever cuts holds it.
+type Slot = Arc<tokio::sync::Mutex<Option<Cut>>>;
 
 #[derive(Clone)]
 struct Cut {

@@ -1,6 +1,6 @@
 //! Faults to gRPC statuses at the edge, and back when a peer answers with one.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::RwLock;
 use terms::{Fault, FaultKind, Reason, Violation};
@@ -42,12 +42,40 @@ pub fn status(fault: Fault) -> Status {
     status
 }
 
-/// What the caller is told of a fault. `incident` is the call's id: it goes with our own mistakes, so that the log can
+/// The longest message or description that travels, in bytes; they may quote what the caller sent.
+const TEXT: usize = 400;
+/// The longest path or name, in bytes.
+const NAME: usize = 160;
+/// All violations together, in bytes. A status travels in HTTP headers, where 8 KiB in all is what every client takes;
+/// `count` says how many violations there are.
+const VIOLATIONS: usize = 4 << 10;
+
+/// The beginning of a text, of at most `most` bytes and the mark of what is left out.
+fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    if text.len() <= most {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("{}…", &text[..text.floor_char_boundary(most)]))
+}
+
+/// As many violations as there is room for, cut to size: the field and what is wrong with it.
+fn told_violations(violations: &[Violation]) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
+    let mut room = VIOLATIONS;
+    let each = violations.iter().map(|v| (cut(&v.field, NAME), cut(&v.description, TEXT)));
+    each.take_while(|(field, description)| {
+        let enough = room >= field.len() + description.len();
+        room = room.saturating_sub(field.len() + description.len());
+        enough
+    })
+    .collect()
+}
+
+/// What the caller is told of a fault, cut to what headers hold. `incident` is the call's id: it goes with our own mistakes, so that the log can
 /// be searched for it.
 pub(crate) fn told(fault: &Fault, incident: Option<&str>) -> Status {
     let reason = fault.reason();
     let mut metadata: HashMap<String, String> =
-        fault.metadata().iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        fault.metadata().iter().map(|(key, value)| ((*key).to_owned(), cut(value, TEXT).into_owned())).collect();
     match (reason, incident) {
         (Reason::Internal, Some(id)) if !id.is_empty() => {
             metadata.entry(INCIDENT.to_owned()).or_insert_with(|| id.to_owned());
@@ -62,22 +90,23 @@ pub(crate) fn told(fault: &Fault, incident: Option<&str>) -> Status {
     if let Some(delay) = fault.retry_delay().or_else(|| default_delay(reason)) {
         details.set_retry_info(Some(delay));
     }
-    let violations = fault.violations();
+    let message = cut(fault.message(), TEXT);
+    let violations = told_violations(fault.violations());
     match fault.kind() {
         FaultKind::Precondition => {
-            details.set_precondition_failure(preconditions(fault));
+            details.set_precondition_failure(preconditions(fault, &message, &violations));
         }
         FaultKind::NotFound => {
             let (kind, name) = resource(fault);
-            details.set_resource_info(kind, name, "", fault.message());
+            details.set_resource_info(kind, name, "", &*message);
         }
         _ if !violations.is_empty() => {
-            let fields = violations.iter().map(|v| FieldViolation::new(v.field.as_str(), v.description.as_str()));
+            let fields = violations.iter().map(|(field, description)| FieldViolation::new(&**field, &**description));
             details.set_bad_request(fields.collect::<Vec<_>>());
         }
         _ => {}
     }
-    Status::with_error_details(code(fault.kind()), fault.message(), details)
+    Status::with_error_details(code(fault.kind()), message, details)
 }
 
 /// When a retry makes sense, where the fault does not say so itself.
@@ -89,21 +118,24 @@ const fn default_delay(reason: Reason) -> Option<Duration> {
     }
 }
 
-fn preconditions(fault: &Fault) -> Vec<PreconditionViolation> {
+fn preconditions(
+    fault: &Fault,
+    message: &str,
+    violations: &[(Cow<'_, str>, Cow<'_, str>)],
+) -> Vec<PreconditionViolation> {
     let kind = fault.reason().as_str();
-    if fault.violations().is_empty() {
+    if violations.is_empty() {
         let subject = fault.metadata().first().map_or("", |(_, value)| value.as_str());
-        return vec![PreconditionViolation::new(kind, subject, fault.message())];
+        return vec![PreconditionViolation::new(kind, cut(subject, NAME), message)];
     }
-    let each = fault.violations().iter();
-    each.map(|v| PreconditionViolation::new(kind, v.field.as_str(), v.description.as_str())).collect()
+    violations.iter().map(|(field, why)| PreconditionViolation::new(kind, &**field, &**why)).collect()
 }
 
 /// `CUSTOMER_NOT_FOUND` with the metadata `customer_id` is about the resource `rapport/customer` of that id.
-fn resource(fault: &Fault) -> (String, &str) {
+fn resource(fault: &Fault) -> (String, Cow<'_, str>) {
     let kind = fault.reason().as_str().trim_end_matches("_NOT_FOUND").to_ascii_lowercase();
     let name = fault.metadata().first().map_or("", |(_, value)| value.as_str());
-    (format!("{DOMAIN}/{kind}"), name)
+    (format!("{DOMAIN}/{kind}"), cut(name, NAME))
 }
 
 /// The cause of a fault that another service told us: that service has logged it, with its own cause.

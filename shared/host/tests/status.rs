@@ -110,3 +110,25 @@ fn every_reason_is_published_in_the_contract() {
         assert!(ErrorReason::from_str_name(&name).is_some(), "{name} is not in rapport.type.v1.ErrorReason");
     }
 }
+
+/// Headers hold about 8 KiB in all: whatever was sent, the refusal arrives.
+#[test]
+fn a_status_fits_into_headers() {
+    let long = "é".repeat(70_000);
+    let mut wrong = terms::Violations::new();
+    for number in 0..20_000 {
+        wrong.add(format!("items[{number}]"), format!("is wrong: {long}"));
+    }
+    let many = wrong.done().unwrap_err();
+    let one =
+        Fault::not_found(Reason::CustomerNotFound, format!("customer `{long}`")).with("customer_id", long.clone());
+    let refused = Fault::new(Reason::SegmentCycle, long.clone()).with("cycle", long);
+    for (sent, least) in [(many, 8), (one, 0), (refused, 0)] {
+        let status = status(sent);
+        let mut headers = http::HeaderMap::new();
+        status.add_header(&mut headers).unwrap();
+        let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        assert!(size < 8_000, "{size} bytes of headers");
+        assert!(fault(travelled(&status)).violations().len() >= least);
+    }
+}

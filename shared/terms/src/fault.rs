@@ -99,7 +99,7 @@ reasons! {
     /// Others use the treatment; the metadata names them.
     TreatmentInUse = "TREATMENT_IN_USE", Precondition;
     /// The customer was erased.
-    CustomerErased = "CUSTOMER_ERASED", Precondition;
+    CustomerErased = "CUSTOMER_ERASED", NotFound;
     /// The etag is not the current one.
     EtagStale = "ETAG_STALE", Stale;
     /// Two writes met; retry.

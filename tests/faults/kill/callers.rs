@@ -1,7 +1,7 @@
 //! Impatient callers: thousands of calls are dropped at any moment of their work. No transaction is left open, and what
 //! was acknowledged is there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, stream};
@@ -16,6 +16,7 @@ use serde_json::json;
 use terms::Service;
 
 const CALLS: usize = 10_000;
+const AT_ONCE: usize = 32;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dropped_calls_poison_nothing() {
@@ -28,17 +29,20 @@ async fn run() -> Result<()> {
         tokio::task::block_in_place(|| Suite::planned(plan, &[0])).map(|suite| &*Box::leak(Box::new(suite)))?;
     let app = App::of(suite, "callers");
     let id = app.identify(&[("crm", "1")], json!({})).await?.customer_id;
-    let acknowledged: Vec<String> = stream::iter(0..CALLS)
-        .map(|call| {
-            let (app, id) = (&app, &id);
-            async move {
-                // From nothing at all to longer than a write takes.
-                let patience = Duration::from_micros((call as u64 * 37) % 6_000);
-                let recorded = tokio::time::timeout(patience, app.record(by_id(id), "visit", 0)).await.ok()?.ok()?;
-                Some(recorded.interaction?.interaction_id)
-            }
-        })
-        .buffer_unordered(32)
+    let call = |patience: Duration| {
+        let (app, id) = (&app, &id);
+        async move {
+            let recorded = tokio::time::timeout(patience, app.record(by_id(id), "visit", 0)).await.ok()?.ok()?;
+            Some(recorded.interaction?.interaction_id)
+        }
+    };
+    // From nothing at all to longer than a call takes here.
+    let began = Instant::now();
+    stream::iter(0..AT_ONCE * 10).map(|_| call(LONG)).buffer_unordered(AT_ONCE).count().await;
+    let longest = u64::try_from(began.elapsed().as_micros())? / 5;
+    let acknowledged: Vec<String> = stream::iter(0..CALLS as u64)
+        .map(|number| call(Duration::from_micros(number * 7_919 % longest)))
+        .buffer_unordered(AT_ONCE)
         .filter_map(|acknowledged| async move { acknowledged })
         .collect()
         .await;

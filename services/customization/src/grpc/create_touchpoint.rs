@@ -15,8 +15,8 @@ pub(super) async fn create_touchpoint(
     call: Call,
     body: CreateTouchpointRequest,
 ) -> Result<CreateTouchpointResponse, Fault> {
-    let once = super::once(&call, "CreateTouchpoint", &body.request_id, &body)?;
     let mut wrong = Violations::new();
+    let once = super::once(&mut wrong, &call, "CreateTouchpoint", &body.request_id, &body);
     let spec =
         wrong.take(decode::required("touchpoint", body.touchpoint)).map(|given| touchpoints::decode(&mut wrong, given));
     let (true, Some(spec)) = (wrong.is_empty(), spec) else { return Err(decode::refused(wrong)) };

@@ -12,8 +12,8 @@ pub(super) async fn create_treatment(
     call: Call,
     body: CreateTreatmentRequest,
 ) -> Result<CreateTreatmentResponse, Fault> {
-    let once = super::once(&call, "CreateTreatment", &body.request_id, &body)?;
     let mut wrong = Violations::new();
+    let once = super::once(&mut wrong, &call, "CreateTreatment", &body.request_id, &body);
     let spec =
         wrong.take(decode::required("treatment", body.treatment)).map(|given| treatments::decode(&mut wrong, given));
     let (true, Some(spec)) = (wrong.is_empty(), spec) else { return Err(decode::refused(wrong)) };

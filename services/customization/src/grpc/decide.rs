@@ -30,8 +30,9 @@ const CONTEXT_MAX: usize = 16 << 10;
 const DEPTH_MAX: usize = 8;
 
 pub(super) async fn decide(ports: &Ports, call: Call, body: DecideRequest) -> Result<DecideResponse, Fault> {
-    let once = super::once(&call, "Decide", &body.request_id, &body)?;
-    let wanted = Wanted::decode(body)?;
+    let mut wrong = Violations::new();
+    let once = super::once(&mut wrong, &call, "Decide", &body.request_id, &body);
+    let wanted = Wanted::decode(wrong, body)?;
     let Made { entry, mut response } = make(ports, &call, &wanted).await?;
     let Some(entry) = entry else { return Ok(response) };
     match once {
@@ -59,8 +60,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    pub(super) fn decode(body: DecideRequest) -> Result<Self, Fault> {
-        let mut wrong = Violations::new();
+    pub(super) fn decode(mut wrong: Violations, body: DecideRequest) -> Result<Self, Fault> {
         let customer = wrong.take(decode::customer("customer", body.customer));
         super::check_which(&mut wrong, "touchpoint", &body.touchpoint);
         let (context_bytes, context) = match body.context {
@@ -92,16 +92,30 @@ fn context(wrong: &mut Violations, given: &prost_types::Struct) -> (Vec<u8>, Val
         wrong.add("context", format!("has {} bytes; at most {CONTEXT_MAX} are taken", bytes.len()));
     }
     let context = values::map(Some(given));
-    wrong.add_if(depth(&context) > DEPTH_MAX, "context", "is nested deeper than 8 levels");
+    if let Some(problem) = problem(&context, DEPTH_MAX) {
+        wrong.add("context", problem);
+    }
     (bytes, context)
 }
 
-fn depth(value: &Value) -> usize {
+/// What rules cannot read in a context, if anything.
+fn problem(value: &Value, levels: usize) -> Option<&'static str> {
+    let below = || levels.checked_sub(1);
     match value {
-        Value::List(items) => 1 + items.iter().map(depth).max().unwrap_or_default(),
-        Value::Map(entries) => 1 + entries.values().map(depth).max().unwrap_or_default(),
-        _ => 0,
+        Value::List(_) | Value::Map(_) if levels == 0 => Some("is nested deeper than 8 levels"),
+        Value::List(items) => below().and_then(|levels| items.iter().find_map(|item| problem(item, levels))),
+        Value::Map(entries) => below().and_then(|levels| {
+            let of_entry = |(key, value): (&Arc<str>, &Value)| unreadable(key).or_else(|| problem(value, levels));
+            entries.iter().find_map(of_entry)
+        }),
+        Value::Double(number) if !number.is_finite() => Some("holds a number that is not finite"),
+        Value::String(text) => unreadable(text),
+        _ => None,
     }
+}
+
+fn unreadable(text: &str) -> Option<&'static str> {
+    text.as_bytes().contains(&0).then_some("contains the character U+0000")
 }
 
 /// A decision that was made: what is to be logged, if it is not a dry run, and the reply, but for its revision.

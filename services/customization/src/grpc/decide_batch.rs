@@ -28,8 +28,8 @@ pub(super) async fn decide_batch(
     call: Call,
     body: DecideBatchRequest,
 ) -> Result<DecideBatchResponse, Fault> {
-    let once = super::once(&call, "DecideBatch", &body.request_id, &body)?;
     let mut wrong = Violations::new();
+    let once = super::once(&mut wrong, &call, "DecideBatch", &body.request_id, &body);
     let requests = wrong.take(decode::at_most("requests", body.requests, MOST)).unwrap_or_default();
     wrong.add_if(wrong.is_empty() && requests.is_empty(), "requests", "is empty; ask for at least one decision");
     let at_least = wrong.take(Revision::parse("at_least", &body.at_least)).unwrap_or_default();
@@ -59,7 +59,7 @@ async fn one(
     at_least: &Revision,
     once: Option<Once>,
 ) -> Result<(DecideResponse, Revision), Fault> {
-    let mut wanted = Wanted::decode(request)?;
+    let mut wanted = Wanted::decode(Violations::new(), request)?;
     wanted.at_least.merge(at_least);
     let Made { entry, mut response } = make(ports, call, &wanted).await?;
     let revision = match (entry, once) {

@@ -3,7 +3,7 @@
 use customization_domain::{delete_treatment as delete, ports::Definition};
 use host::Call;
 use rapport_proto::customization::v1::{DeleteTreatmentRequest, DeleteTreatmentResponse};
-use terms::Fault;
+use terms::{Fault, Violations};
 
 use super::{Ports, define, treatments};
 
@@ -12,7 +12,10 @@ pub(super) async fn delete_treatment(
     call: Call,
     body: DeleteTreatmentRequest,
 ) -> Result<DeleteTreatmentResponse, Fault> {
-    let once = super::once(&call, "DeleteTreatment", &body.request_id, &body)?;
+    let mut wrong = Violations::new();
+    let once = super::once(&mut wrong, &call, "DeleteTreatment", &body.request_id, &body);
+    super::check_which(&mut wrong, "treatment", &body.treatment);
+    wrong.done()?;
     let decide = move |catalog: &_, now| delete(catalog, &body.treatment, &body.etag, now).map(Definition::Treatment);
     let written = define(ports, &call, once, body.validate_only, Box::new(decide)).await?;
     Ok(DeleteTreatmentResponse {

@@ -13,6 +13,7 @@ pub(super) async fn get_touchpoint(
     body: GetTouchpointRequest,
 ) -> Result<GetTouchpointResponse, Fault> {
     let mut wrong = Violations::new();
+    super::check_which(&mut wrong, "touchpoint", &body.touchpoint);
     let version = treatments::wanted_version(&mut wrong, body.version);
     let at_least = wrong.take(Revision::parse("at_least", &body.at_least)).unwrap_or_default();
     wrong.done()?;

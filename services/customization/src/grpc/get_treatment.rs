@@ -13,6 +13,7 @@ pub(super) async fn get_treatment(
     body: GetTreatmentRequest,
 ) -> Result<GetTreatmentResponse, Fault> {
     let mut wrong = Violations::new();
+    super::check_which(&mut wrong, "treatment", &body.treatment);
     let version = treatments::wanted_version(&mut wrong, body.version);
     let at_least = wrong.take(Revision::parse("at_least", &body.at_least)).unwrap_or_default();
     wrong.done()?;

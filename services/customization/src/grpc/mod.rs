@@ -97,12 +97,18 @@ pub const NOT_YET_SERVED: &[&str] = &[
 ];
 
 /// The idempotency key of a write, if the caller gave one.
-fn once(call: &Call, rpc: &'static str, request_id: &str, body: &impl Message) -> Result<Option<Once>, Fault> {
+fn once(
+    wrong: &mut Violations,
+    call: &Call,
+    rpc: &'static str,
+    request_id: &str,
+    body: &impl Message,
+) -> Option<Once> {
     if request_id.is_empty() {
-        return Ok(None);
+        return None;
     }
-    host::decode::request_id("request_id", request_id.to_owned())?;
-    Ok(data::store::once(&call.caller, rpc, request_id, body))
+    wrong.take(host::decode::request_id("request_id", request_id.to_owned()))?;
+    data::store::once(&call.caller, rpc, request_id, body)
 }
 
 /// How a resource is named: by id, or else by name.

@@ -20,9 +20,10 @@ pub(super) async fn report_outcome(
     call: Call,
     body: ReportOutcomeRequest,
 ) -> Result<ReportOutcomeResponse, Fault> {
-    let once = super::once(&call, "ReportOutcome", &body.request_id, &body)?;
+    let mut wrong = Violations::new();
+    let once = super::once(&mut wrong, &call, "ReportOutcome", &body.request_id, &body);
     let validate_only = body.validate_only;
-    let command = command(body)?;
+    let command = command(wrong, body)?;
     let tenant = call.tenant().clone();
     let logged = ports.store.find(&tenant, command.decision).await?;
     let logged = logged.ok_or_else(|| not_found(&command.decision.to_string()))?;
@@ -45,8 +46,7 @@ pub(super) async fn report_outcome(
     Ok(ReportOutcomeResponse { outcome: Some(reported(&outcome, &names)), duplicate, revision: revision.to_string() })
 }
 
-fn command(body: ReportOutcomeRequest) -> Result<ReportOutcome, Fault> {
-    let mut wrong = Violations::new();
+fn command(mut wrong: Violations, body: ReportOutcomeRequest) -> Result<ReportOutcome, Fault> {
     let decision = wrong.take(DecisionId::parse("decision_id", &body.decision_id));
     wrong.add_if(
         !is_key(&body.outcome, KEY_MAX),

@@ -16,8 +16,8 @@ pub(super) async fn update_touchpoint(
     call: Call,
     body: UpdateTouchpointRequest,
 ) -> Result<UpdateTouchpointResponse, Fault> {
-    let once = super::once(&call, "UpdateTouchpoint", &body.request_id, &body)?;
     let mut wrong = Violations::new();
+    let once = super::once(&mut wrong, &call, "UpdateTouchpoint", &body.request_id, &body);
     let given = wrong.take(decode::required("touchpoint", body.touchpoint));
     let which = given.as_ref().map(|given| super::which(&given.touchpoint_id, &given.name)).unwrap_or_default();
     wrong.add_if(given.is_some() && which.is_empty(), "touchpoint.touchpoint_id", "or `name` is required");

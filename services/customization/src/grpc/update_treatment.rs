@@ -12,8 +12,8 @@ pub(super) async fn update_treatment(
     call: Call,
     body: UpdateTreatmentRequest,
 ) -> Result<UpdateTreatmentResponse, Fault> {
-    let once = super::once(&call, "UpdateTreatment", &body.request_id, &body)?;
     let mut wrong = Violations::new();
+    let once = super::once(&mut wrong, &call, "UpdateTreatment", &body.request_id, &body);
     let given = wrong.take(decode::required("treatment", body.treatment));
     let which = given.as_ref().map(|given| super::which(&given.treatment_id, &given.name)).unwrap_or_default();
     wrong.add_if(given.is_some() && which.is_empty(), "treatment.treatment_id", "or `name` is required");

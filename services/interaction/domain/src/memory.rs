@@ -33,8 +33,11 @@ struct Rows {
     statements: BTreeMap<StatementId, Statement>,
     consents: BTreeMap<ConsentId, Consent>,
     boundaries: BTreeMap<BoundaryId, Boundary>,
-    answers: HashMap<(&'static str, String), ([u8; 32], Vec<u8>, Revision)>,
+    answers: HashMap<(&'static str, String), Answer>,
 }
+
+/// What a request id answered: the fingerprint of its body, the reply, the revision.
+type Answer = ([u8; 32], Vec<u8>, Revision);
 
 #[derive(Default)]
 struct State {

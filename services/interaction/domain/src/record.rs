@@ -73,7 +73,7 @@ pub fn decide_batch(batch: &[Prepared], view: &View, now: Timestamp) -> (Change,
 pub fn decide_one(prepared: &Prepared, view: &View, now: Timestamp) -> Result<(Change, Recorded), Fault> {
     let mut records = Records::new(view);
     if let Taken::Before(recorded) = records.take(prepared)? {
-        return Ok((Change::default(), recorded));
+        return Ok((Change::default(), *recorded));
     }
     let change = records.done(now);
     let recorded = Recorded {
@@ -87,7 +87,7 @@ pub fn decide_one(prepared: &Prepared, view: &View, now: Timestamp) -> Result<(C
 
 enum Taken {
     New,
-    Before(Recorded),
+    Before(Box<Recorded>),
     InBatch,
 }
 
@@ -113,7 +113,7 @@ impl<'a> Records<'a> {
         let id = prepared.interaction.id;
         if let Some(before) = self.view.interactions.get(&id) {
             same(before.interaction.fingerprint, prepared.interaction.fingerprint, id)?;
-            return Ok(Taken::Before(Recorded { duplicate: true, ..before.clone() }));
+            return Ok(Taken::Before(Box::new(Recorded { duplicate: true, ..before.clone() })));
         }
         if let Some(taken) = self.by_id.get(&id).and_then(|i| self.change.interactions.get(*i)) {
             same(taken.fingerprint, prepared.interaction.fingerprint, id)?;

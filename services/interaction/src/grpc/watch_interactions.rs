@@ -34,11 +34,15 @@ pub(super) async fn watch_interactions(
 ) -> Result<impl Stream<Item = Result<WatchInteractionsResponse, Fault>> + Send + 'static, Fault> {
     let mut wrong = Violations::new();
     let reference = wrong.take(host::decode::optional_customer("customer", body.customer)).flatten();
-    let cursor = wrong.take(Revision::parse("cursor", &body.cursor)).unwrap_or_default();
+    let mut cursor = wrong.take(Revision::parse("cursor", &body.cursor)).unwrap_or_default();
     for (i, kind) in body.types.iter().enumerate() {
         check_key(&mut wrong, &format!("types[{i}]"), kind, KEY_MAX);
     }
     wrong.done()?;
+    if cursor.is_empty() {
+        let now = ports.domain.store.inner().horizon().await?;
+        (0..PARTITIONS).for_each(|partition| cursor.raise(Service::Interaction, partition, now));
+    }
     let from = begin(&cursor)?;
     let customer = match &reference {
         Some(reference) => {
@@ -70,14 +74,13 @@ pub(super) async fn watch_interactions(
     Ok(messages.flatten())
 }
 
-/// Where to begin: after the cursor, or now.
+/// Where to begin: after the cursor, which names every partition.
 fn begin(cursor: &Revision) -> Result<WatchFrom, Fault> {
     let cursors: Vec<(u16, Position)> = cursor.of(Service::Interaction).collect();
-    match cursors.len() {
-        0 if cursor.is_empty() => Ok(WatchFrom::Now),
-        n if n == usize::from(PARTITIONS) => Ok(WatchFrom::Cursors(cursors)),
-        _ => Err(Fault::invalid("cursor", Reason::InvalidFields, "is not a cursor that this stream gave out")),
+    if cursors.len() == usize::from(PARTITIONS) {
+        return Ok(WatchFrom::Cursors(cursors));
     }
+    Err(Fault::invalid("cursor", Reason::InvalidFields, "is not a cursor that this stream gave out"))
 }
 
 struct Watcher {
@@ -109,7 +112,7 @@ impl Watcher {
             }
             let interactions: Vec<_> =
                 chunk.iter().filter_map(|(_, id)| rows.get(id)).map(encode::interaction).collect();
-            if !interactions.is_empty() && self.cursor.of(Service::Interaction).count() == usize::from(PARTITIONS) {
+            if !interactions.is_empty() {
                 messages.push(WatchInteractionsResponse { interactions, cursor: self.cursor.to_string() });
             }
         }

@@ -164,7 +164,7 @@ impl Moves<'_> {
             }
         }
         let target = interaction_domain::subject::follow(&self.subjects, split.to);
-        let by_record = split.records.iter().map(|record| (uuid(*record), uuid(target))).collect();
+        let by_record: Vec<_> = split.records.iter().map(|record| (uuid(*record), uuid(target))).collect();
         for source in sources {
             self.resettle(
                 source,
@@ -217,7 +217,7 @@ impl Moves<'_> {
         cause: &str,
         column: &str,
         cast: &str,
-        leads: &Vec<(Value, Value)>,
+        leads: &[(Value, Value)],
     ) -> Result<(), Fault> {
         let mut moved: BTreeMap<CustomerId, (Vec<String>, Vec<String>, bool)> = BTreeMap::new();
         for chunk in leads.chunks(PAIRS) {

@@ -54,7 +54,7 @@ async fn an_interaction_is_recorded_read_and_listed() {
             ..Default::default()
         };
         let listed = world.client.list_interactions(list.clone()).await.unwrap().into_inner();
-        assert_eq!(listed.interactions, [interaction.clone()]);
+        assert_eq!(listed.interactions, std::slice::from_ref(&interaction));
         let wrong =
             ListInteractionsRequest { filter: "type = 1".to_owned(), page_size: -1, order_by: "x".to_owned(), ..list };
         assert_eq!(fields(world.client.list_interactions(wrong).await), ["page_size", "order_by", "filter"]);

@@ -19,7 +19,7 @@ use rapport_proto::{
     },
     r#type::v1::{self as wire, customer_ref::Ref},
 };
-use terms::{Caller, Clock, CustomerId, Id, Ids, Revision, Service, SystemClock, Tenant, partition};
+use terms::{Caller, Clock, CustomerId, Ids, Revision, Service, SystemClock, Tenant, partition};
 use testkit::{TestStore, stores};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
@@ -208,10 +208,6 @@ pub fn text(value: &str) -> Option<prost_types::Value> {
 
 pub fn saying(topic: &str, value: &str) -> StatementInput {
     StatementInput { topic: topic.to_owned(), value: text(value), ..StatementInput::default() }
-}
-
-pub fn id<K: terms::IdKind>(text: &str) -> Id<K> {
-    text.parse().expect("an id")
 }
 
 /// The code and the reason of a refusal.

@@ -33,8 +33,9 @@ impl<'a> Eyes<'a> {
         let mut told = vec![None; ruleset.topic_count()];
         if !told.is_empty() {
             for (topic, statement) in facts.told() {
-                let slot = ruleset.topic_slot(topic).and_then(|slot| told.get_mut(slot as usize));
-                slot.map(|slot| *slot = Some(statement));
+                if let Some(slot) = ruleset.topic_slot(topic).and_then(|slot| told.get_mut(slot as usize)) {
+                    *slot = Some(statement);
+                }
             }
         }
         Self {

@@ -80,7 +80,8 @@ struct Watching {
     catalog: Arc<Catalog>,
     segment: Option<SegmentId>,
     cursor: Revision,
-    /// Members that were sent, and up to where in the feed their entries may still come: these are not sent twice.
+    /// Members that were sent, and up to where in the feed their entries may still come: the feed follows what is visible
+    /// with a delay, and nobody is sent twice.
     sent: HashSet<(SegmentId, CustomerId, i64)>,
     sent_until: Option<Position>,
 }
@@ -165,7 +166,7 @@ impl Watching {
                 }
             }
         }
-        self.sent_until = Some(self.ports.segments.database.horizon().await?);
+        self.sent_until = Some(self.ports.segments.frontier().await?);
         Ok(())
     }
 

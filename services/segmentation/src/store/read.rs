@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use data::Sql;
+use data::{Dialect, Sql};
 use segmentation_domain::{
     membership::Memberships,
     ports::{Located, Stay},
     segment::SegmentId,
 };
-use terms::{CustomerId, Fault, Tenant, Timestamp};
+use terms::{CustomerId, Fault, Position, Tenant, Timestamp};
 use uuid::Uuid;
 
 use super::{
@@ -119,6 +119,17 @@ impl SqlSegments {
         let sql = format!("SELECT segment, COUNT(*) FROM {from} GROUP BY segment");
         let rows = self.database.reader().rows(&sql, params.values()).await?;
         rows.iter().map(|row| Ok((id(row, 0)?, column(row, 1)?))).collect()
+    }
+
+    /// Whatever is visible by now stands before this in the feed. Others may, too.
+    pub(crate) async fn frontier(&self) -> Result<Position, Fault> {
+        if self.database.dialect() == Dialect::Sqlite {
+            return self.database.horizon().await;
+        }
+        let sql = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint";
+        let row = self.database.reader().row(sql, vec![]).await?;
+        let xid = row.as_ref().map_or(Ok(i64::MAX), |row| column(row, 0))?;
+        Ok(Position { xid, seq: 0 })
     }
 
     pub(super) async fn read_population(&self, tenant: &Tenant) -> Result<i64, Fault> {

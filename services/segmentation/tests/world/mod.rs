@@ -1,5 +1,7 @@
 //! Segmentation as another service of the same process sees it, with feeds that the test writes.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -130,6 +132,26 @@ impl World {
     /// What interaction tells.
     pub async fn interaction(&self, customer: CustomerId, events: Vec<Event>) -> Revision {
         tell(&self.interaction, customer, events).await
+    }
+
+    /// The same of several customers at once.
+    pub async fn interaction_all(&self, events: Vec<(u128, Event)>) -> Revision {
+        let events = Arc::new(events);
+        let written = self.interaction.write(move |tx: &Tx| {
+            let events = events.clone();
+            async move {
+                events.iter().for_each(|(n, event)| tx.publish(&tenant(), customer(*n), event.clone()));
+                Ok(())
+            }
+            .boxed()
+        });
+        written.await.unwrap().revision
+    }
+
+    /// Waits until segmentation has followed.
+    pub async fn reach(&self, revision: &Revision) {
+        let patience = std::time::Duration::from_secs(300);
+        self.segmentation.reach("segmentation", revision, patience).await.unwrap();
     }
 
     /// Somebody is new, or changes.

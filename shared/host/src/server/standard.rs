@@ -1,5 +1,7 @@
 //! The services that every process has: health, reflection, operations.
 
+use prost::Message;
+use prost_types::FileDescriptorSet;
 use rapport_proto::google::longrunning::{
     CancelOperationRequest, DeleteOperationRequest, GetOperationRequest, ListOperationsRequest, ListOperationsResponse,
     Operation, WaitOperationRequest,
@@ -49,10 +51,19 @@ fn rules(service: &str, rule: &Rule) -> Vec<(&'static str, Rule)> {
 fn builder<'a>(names: &[&str]) -> Builder<'a> {
     let builder = Builder::configure()
         .register_encoded_file_descriptor_set(rapport_proto::FILE_DESCRIPTOR_SET)
+        .register_file_descriptor_set(error_details())
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET);
     names.iter().fold(builder, |builder, name| builder.with_service_name(*name))
+}
+
+/// What travels in `google.rpc.Status.details`: a client that looks it up can show why it was refused.
+fn error_details() -> FileDescriptorSet {
+    let mut set = FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET).unwrap_or_default();
+    // `google.rpc.Status` is in the contract already, under its own file's name.
+    set.file.retain(|file| file.name() == "error_details.proto");
+    set
 }
 
 struct NoOperations;
