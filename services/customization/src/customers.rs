@@ -1,6 +1,6 @@
 //! Who is meant: references to customers, resolved by identity.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use host::{Call, Peers};
 use moka::sync::Cache;
@@ -65,7 +65,14 @@ impl Customers {
                 None => return Ok(None),
             },
         };
-        let known = self.read(tenant, customer, at_least).await?;
+        let known = match call.remaining().filter(|_| !at_least.is_empty()) {
+            None => self.read(tenant, customer, at_least).await?,
+            Some(left) => {
+                let read = self.read(tenant, customer, at_least);
+                let read = tokio::time::timeout(left.saturating_sub(PARTING), read).await;
+                read.unwrap_or_else(|_| Err(not_reached()))?
+            }
+        };
         if let CustomerRef::Identifier(identifier) = reference
             && !known.profile.degraded.identity
         {
@@ -101,6 +108,14 @@ impl Customers {
             Some(id) => id.parse().map(Some).map_err(Fault::internal),
         }
     }
+}
+
+/// A read that demands a revision gives up so long before its caller does, so that the caller hears why.
+const PARTING: Duration = Duration::from_millis(20);
+
+fn not_reached() -> Fault {
+    let message = "what the decision reads has not caught up with `at_least` within the deadline; try again";
+    Fault::new(Reason::RevisionNotReached, message)
 }
 
 /// Whether a profile may be read without those who do not answer.

@@ -26,16 +26,23 @@ pub struct Profiles {
 impl ProfileService for Profiles {
     async fn get_section(&self, request: Request<GetSectionRequest>) -> Result<Response<GetSectionResponse>, Status> {
         host::unary(request, |call, body: GetSectionRequest| async move {
+            let mut wrong = Violations::new();
             let section = match body.kind() {
-                SectionKind::Identity => Section::Identity,
-                SectionKind::Interaction => Section::Interaction,
-                SectionKind::Segmentation => Section::Segmentation,
-                SectionKind::Unspecified => return Err(Fault::invalid("kind", Reason::InvalidFields, "is missing")),
+                SectionKind::Identity => Some(Section::Identity),
+                SectionKind::Interaction => Some(Section::Interaction),
+                SectionKind::Segmentation => Some(Section::Segmentation),
+                SectionKind::Unspecified => None,
             };
-            call.require(&read(section.service()))?;
+            wrong.add_if(section.is_none(), "kind", "is required");
+            if let Some(section) = section {
+                call.require(&read(section.service()))?;
+            }
+            let customer = wrong.take(CustomerId::parse("customer_id", &body.customer_id));
+            let at_least = wrong.take(Revision::parse("at_least", &body.at_least)).unwrap_or_default();
+            let (true, Some(section), Some(customer)) = (wrong.is_empty(), section, customer) else {
+                return Err(host::decode::refused(wrong));
+            };
             let owner = self.owners.get(&section).ok_or_else(|| elsewhere(section.service()))?;
-            let customer = CustomerId::parse("customer_id", &body.customer_id)?;
-            let at_least = Revision::parse("at_least", &body.at_least)?;
             let loaded = owner.load(call.tenant(), customer, section, &at_least).await?;
             let position = loaded.revision.position(section.service(), terms::partition(call.tenant(), customer));
             Ok(GetSectionResponse {

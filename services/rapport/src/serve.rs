@@ -50,7 +50,7 @@ pub fn run(args: Args) -> Result<()> {
     })
 }
 
-/// Binds, composes, serves; runs `then` once everything answers.
+/// Binds, composes, serves; runs `then` once everything answers, and announces it when that is done.
 ///
 /// # Errors
 /// When something cannot be started, or `then` fails.
@@ -78,10 +78,10 @@ where
             () = ended(supervision.exit_with_parent) => Ok(()),
             outcome = async {
                 if running.ready().await {
+                    (&mut then).await??;
                     if let Some(file) = &supervision.ready_file {
                         announce(file, running.address(), running.http_address())?;
                     }
-                    (&mut then).await??;
                 }
                 std::future::pending::<Result<()>>().await
             } => outcome,

@@ -30,10 +30,12 @@ async fn record(world: &World, n: usize) -> Revision {
     for k in n..n + 1_000 {
         let who = (k as u128 * 7_919) % CUSTOMERS;
         let mut recorded = world.recorded(who, if k % 3 == 0 { "visit" } else { "purchase" });
-        recorded.occurred_at = Some(host::encode::timestamp(world.clock.now() - Duration::from_secs(300 * (k as u64 % 90_000))));
+        recorded.occurred_at =
+            Some(host::encode::timestamp(world.clock.now() - Duration::from_secs(300 * (k as u64 % 90_000))));
         recorded.value_micros = Some(5_000_000);
         recorded.currency = "USD".to_owned();
-        recorded.properties = Some(host::encode::object(serde_json::json!({"sku": k, "store": "north"}).as_object().unwrap()));
+        recorded.properties =
+            Some(host::encode::object(serde_json::json!({"sku": k, "store": "north"}).as_object().unwrap()));
         events.push((who, Event::InteractionRecorded(recorded)));
     }
     world.interaction_all(events).await

@@ -112,6 +112,10 @@ async fn stalled(app: &App) -> Result<()> {
     let id = app.identify(&[("crm", "1")], json!({})).await?.customer_id;
     let built = app.segment("visitors", r#"count("visit") >= 1"#).await?;
     ensure!(!app.member(by_id(&id), "visitors", &built.revision).await?);
+    app.treatment("welcome-back", r#""visitors" in segments"#, 5.0).await?;
+    app.treatment("welcome", "", 1.0).await?;
+    let ready = app.touchpoint("door", &["welcome-back", "welcome"]).await?;
+    ensure!(chosen(&app.decide(by_id(&id), "door", &ready).await?) == "welcome");
 
     let url = app.suite.postgres.as_deref().context("PostgreSQL")?;
     let elsewhere = Database::connect(url).await?;
@@ -127,9 +131,14 @@ async fn stalled(app: &App) -> Result<()> {
     };
     ensure!(status.code() == Code::Unavailable, "{status:?}");
     ensure!(Refusal::of(&status).reason == "REVISION_NOT_REACHED", "{status:?}");
+    match patient.decide(by_id(&id), "door", &visit.revision).await {
+        Ok(decision) => anyhow::bail!("decided from before the write: {decision:?}"),
+        Err(status) => ensure!(Refusal::of(&status).reason == "REVISION_NOT_REACHED", "{status:?}"),
+    }
 
     stalled.rollback().await?;
     ensure!(app.member(by_id(&id), "visitors", &visit.revision).await?, "once the writer is gone");
+    ensure!(chosen(&app.decide(by_id(&id), "door", &visit.revision).await?) == "welcome-back");
     elsewhere.close().await?;
     Ok(())
 }

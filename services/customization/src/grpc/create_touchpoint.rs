@@ -19,6 +19,10 @@ pub(super) async fn create_touchpoint(
     let once = super::once(&mut wrong, &call, "CreateTouchpoint", &body.request_id, &body);
     let spec =
         wrong.take(decode::required("touchpoint", body.touchpoint)).map(|given| touchpoints::decode(&mut wrong, given));
+    if let (false, Some(spec)) = (wrong.is_empty(), &spec) {
+        // Refused anyway: then with everything that is wrong.
+        wrong.take(spec.check().map_err(|fault| fault.within("touchpoint")));
+    }
     let (true, Some(spec)) = (wrong.is_empty(), spec) else { return Err(decode::refused(wrong)) };
     let id = ports.ids.next();
     let decide = move |catalog: &_, now| create(catalog, spec.clone(), id, now).map(Definition::Touchpoint);

@@ -16,6 +16,10 @@ pub(super) async fn create_treatment(
     let once = super::once(&mut wrong, &call, "CreateTreatment", &body.request_id, &body);
     let spec =
         wrong.take(decode::required("treatment", body.treatment)).map(|given| treatments::decode(&mut wrong, given));
+    if let (false, Some(spec)) = (wrong.is_empty(), &spec) {
+        // Refused anyway: then with everything that is wrong.
+        wrong.take(spec.check().map_err(|fault| fault.within("treatment")));
+    }
     let (true, Some(spec)) = (wrong.is_empty(), spec) else { return Err(decode::refused(wrong)) };
     let id = ports.ids.next();
     let decide = move |catalog: &_, now| create(catalog, spec.clone(), id, now).map(Definition::Treatment);

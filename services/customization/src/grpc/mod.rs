@@ -97,13 +97,7 @@ pub const NOT_YET_SERVED: &[&str] = &[
 ];
 
 /// The idempotency key of a write, if the caller gave one.
-fn once(
-    wrong: &mut Violations,
-    call: &Call,
-    rpc: &'static str,
-    request_id: &str,
-    body: &impl Message,
-) -> Option<Once> {
+fn once(wrong: &mut Violations, call: &Call, rpc: &'static str, request_id: &str, body: &impl Message) -> Option<Once> {
     if request_id.is_empty() {
         return None;
     }

@@ -3,6 +3,7 @@
 use host::Call;
 use interaction_domain::{
     filter::StatementFilter,
+    key::{TOPIC_MAX, check_optional_key},
     lists::{self, ListStatements},
     store::StatementOrder,
 };
@@ -29,6 +30,7 @@ pub(super) async fn list_statements(
             StatementOrder::Newest
         }
     };
+    check_optional_key(&mut wrong, "topic", &body.topic, TOPIC_MAX);
     let wish = ListStatements {
         customer: decode::customer(&mut wrong, "customer", body.customer),
         topic: body.topic,

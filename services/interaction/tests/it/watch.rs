@@ -1,9 +1,15 @@
 //! `WatchInteractions`: without gap or repetition, also across a resumption and a merge.
 
+use std::time::Duration;
+
 use rapport_proto::interaction::v1::*;
+use tokio::time::{Instant, timeout_at};
 use tonic::Streaming;
 
 use crate::world::{World, by_id, happening, worlds};
+
+/// Longer than the heartbeat.
+const PATIENCE: Duration = Duration::from_secs(25);
 
 async fn record(world: &mut World, customer: terms::CustomerId, kind: &str) {
     let request =
@@ -14,8 +20,11 @@ async fn record(world: &mut World, customer: terms::CustomerId, kind: &str) {
 /// Reads on until `count` interactions have come; gives their types and the last cursor.
 async fn take(stream: &mut Streaming<WatchInteractionsResponse>, count: usize) -> (Vec<String>, String) {
     let (mut kinds, mut cursor) = (Vec::new(), String::new());
+    let until = Instant::now() + PATIENCE;
     while kinds.len() < count || cursor.is_empty() {
-        let message = stream.message().await.unwrap().expect("the stream goes on");
+        let message = timeout_at(until, stream.message()).await;
+        let message = message.unwrap_or_else(|_| panic!("{count} are waited for, {kinds:?} have come"));
+        let message = message.unwrap().expect("the stream goes on");
         assert!(!message.cursor.is_empty());
         kinds.extend(message.interactions.into_iter().map(|i| i.r#type));
         cursor = message.cursor;
@@ -50,11 +59,7 @@ async fn a_watch_resumes_by_cursor() {
         let later = WatchInteractionsRequest { cursor, ..all.clone() };
         let mut watching = world.client.watch_interactions(later).await.unwrap().into_inner();
         assert_eq!(take(&mut watching, 1).await.0, ["six"]);
-        let of_jane = WatchInteractionsRequest {
-            customer: by_id(jane),
-            cursor: begin,
-            types: vec!["five".to_owned()],
-        };
+        let of_jane = WatchInteractionsRequest { customer: by_id(jane), cursor: begin, types: vec!["five".to_owned()] };
         let mut watching = world.client.watch_interactions(of_jane).await.unwrap().into_inner();
         assert_eq!(take(&mut watching, 1).await.0, ["five.a"]);
         // What is written to an id that is merged into the one that is watched belongs to it.

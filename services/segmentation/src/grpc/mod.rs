@@ -51,6 +51,14 @@ pub(crate) struct Ports {
 /// How long a read waits for its revision when the caller names no deadline.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A read gives up so long before its caller does, so that the caller hears why.
+const PARTING: Duration = Duration::from_millis(20);
+
+/// How long a call waits for its revision.
+fn patience(call: &Call) -> Duration {
+    call.remaining().map_or(PATIENCE, |left| left.saturating_sub(PARTING))
+}
+
 /// How long a call goes on with a build, at most.
 const BUILD_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -61,8 +69,7 @@ impl Ports {
         for service in [Service::Identity, Service::Interaction] {
             at_least.of(service).for_each(|(partition, position)| demand.raise(service, partition, position));
         }
-        let patience = call.remaining().unwrap_or(PATIENCE);
-        self.segments.database.reach(CONSUMER, &demand, patience).await
+        self.segments.database.reach(CONSUMER, &demand, patience(call)).await
     }
 
     /// Who is meant, once what `at_least` says of them is there; and what the reading that follows contains.
@@ -73,13 +80,12 @@ impl Ports {
         at_least: &Revision,
     ) -> Result<(CustomerId, Revision), Fault> {
         let database = &self.segments.database;
-        let patience = || call.remaining().unwrap_or(PATIENCE);
         if let CustomerRef::Id(id) = reference {
             // Where the id leads is part of what is demanded.
-            database.reach(CONSUMER, &section::demand(at_least, call.tenant(), *id), patience()).await?;
+            database.reach(CONSUMER, &section::demand(at_least, call.tenant(), *id), patience(call)).await?;
         }
         let customer = self.customers.find(call, reference, at_least).await?;
-        database.reach(CONSUMER, &section::demand(at_least, call.tenant(), customer), patience()).await?;
+        database.reach(CONSUMER, &section::demand(at_least, call.tenant(), customer), patience(call)).await?;
         let mut revision = section::stamp(database, call.tenant(), customer).await?;
         revision.merge(at_least);
         Ok((customer, revision))

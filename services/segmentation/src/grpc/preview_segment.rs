@@ -5,7 +5,7 @@ use rapport_proto::segmentation::v1::{AttributeInfluence, PreviewSegmentRequest,
 use segmentation_domain::{
     ports::Store,
     preview::{Trial, Tried},
-    segment::{SegmentId, SegmentRef},
+    segment::{MAX_DEFINITION, SegmentId, SegmentRef},
 };
 use terms::{Fault, Revision, Violations};
 
@@ -25,6 +25,7 @@ pub(super) async fn preview_segment(
 ) -> Result<PreviewSegmentResponse, Fault> {
     let mut wrong = Violations::new();
     wrong.add_if(body.definition.trim().is_empty(), "definition", "is required: a rule in CEL");
+    wrong.add_if(body.definition.len() > MAX_DEFINITION, "definition", "is longer than 16384 bytes");
     wrong.add_if(body.sample_size < 0, "sample_size", "is negative; give 0 for the default of 10");
     let compare_with = match body.compare_with.as_str() {
         "" => None,

@@ -107,8 +107,11 @@ impl<'a> Loading<'a> {
         ids: impl IntoIterator<Item = Uuid>,
     ) -> Result<BTreeMap<Uuid, Address>, Fault> {
         let mut params = self.params();
-        let among = params.among(ids);
-        let sql = format!("SELECT id, address, address_xid, address_seq FROM {table} WHERE tenant = $1 AND id{among}");
+        let wanted = params.table(ids);
+        let sql = format!(
+            "SELECT t.id, t.address, t.address_xid, t.address_seq FROM {wanted} CROSS JOIN {table} t \
+             WHERE t.tenant = $1 AND t.id = w.id"
+        );
         let mut found = BTreeMap::new();
         for row in self.conn().rows(&sql, params.values()).await? {
             let at = Position { xid: column(&row, 2)?, seq: column(&row, 3)? };
@@ -123,9 +126,11 @@ impl<'a> Loading<'a> {
         let mut ask = View::relinked(news);
         while !ask.is_empty() {
             let mut params = self.params();
-            let among = params.customers(&ask);
-            let select = "SELECT customer, xid, seq, is_split, other FROM link WHERE tenant = $1 AND";
-            let sql = format!("{select} customer{among} UNION {select} other{among}");
+            let wanted = params.table(ask.iter().map(|id| id.uuid()));
+            let select = format!(
+                "SELECT l.customer, l.xid, l.seq, l.is_split, l.other FROM {wanted} CROSS JOIN link l WHERE l.tenant = $1 AND"
+            );
+            let sql = format!("{select} l.customer = w.id UNION {select} l.other = w.id");
             for row in self.conn().rows(&sql, params.values()).await? {
                 let at = Position { xid: column(&row, 1)?, seq: column(&row, 2)? };
                 view.lineage.add(id(&row, 0)?, at, Link::new(column(&row, 3)?, id(&row, 4)?));

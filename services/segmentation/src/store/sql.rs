@@ -1,8 +1,6 @@
 //! Statements over many rows, the same on both databases: `UNNEST` on PostgreSQL, `VALUES` on SQLite.
 
-use std::fmt::Write;
-
-use data::{Dialect, OrFault, Sql, sql::placeholders};
+use data::{Dialect, OrFault, Sql};
 use sea_orm::{ConnectionTrait, QueryResult, TryGetable, Value};
 use terms::{CustomerId, Fault, Id, IdKind, Tenant};
 use uuid::Uuid;
@@ -34,24 +32,33 @@ impl Params {
         format!("${}", self.values.len())
     }
 
-    /// Adds ids; gives the right side of a comparison: ` IN (…)` or ` = ANY(…)`.
+    /// Adds ids; gives the right side of a comparison: ` IN (…)` or ` = ANY(…)`. One parameter, however many they are:
+    /// so there is one statement to prepare, and SQLite need not look for a thousand parameters by their names.
     pub(super) fn among(&mut self, ids: impl IntoIterator<Item = Uuid>) -> String {
-        let mut ids: Vec<Uuid> = ids.into_iter().collect();
+        let place = self.add_ids(ids);
+        match self.dialect {
+            Dialect::Postgres => format!(" = ANY({place})"),
+            Dialect::Sqlite => format!(" IN (SELECT unhex(value) FROM json_each({place}))"),
+        }
+    }
+
+    /// Adds ids; gives a table of them, with the column `id`. To be the left side of a `CROSS JOIN`: SQLite then looks
+    /// each of them up, whatever it thinks of other ways.
+    pub(super) fn table(&mut self, ids: impl IntoIterator<Item = Uuid>) -> String {
+        let place = self.add_ids(ids);
+        match self.dialect {
+            Dialect::Postgres => format!("UNNEST({place}::uuid[]) AS w (id)"),
+            Dialect::Sqlite => format!("(SELECT unhex(value) AS id FROM json_each({place})) AS w"),
+        }
+    }
+
+    fn add_ids(&mut self, ids: impl IntoIterator<Item = Uuid>) -> String {
+        let ids = ids.into_iter();
         if self.dialect == Dialect::Postgres {
-            let place = self.add(ids);
-            return format!(" = ANY({place})");
+            return self.add(ids.collect::<Vec<_>>());
         }
-        // Few lengths make few statements to prepare; a repeated id asks nothing new.
-        let length = ids.len().max(1).next_power_of_two();
-        ids.resize(length, ids.last().copied().unwrap_or_default());
-        let mut text = String::with_capacity(length * 6);
-        for id in ids {
-            let comma = if text.is_empty() { "" } else { ", " };
-            self.values.push(id.into());
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{comma}${}", self.values.len());
-        }
-        format!(" IN ({text})")
+        let ids: Vec<String> = ids.map(|id| format!("\"{}\"", id.simple())).collect();
+        self.add(format!("[{}]", ids.join(",")))
     }
 
     pub(super) fn customers<'i>(&mut self, ids: impl IntoIterator<Item = &'i CustomerId>) -> String {
@@ -159,8 +166,8 @@ pub(super) async fn insert<C: ConnectionTrait + Sync>(
     }
 }
 
-/// Runs a statement for rows of a tenant: `{head} {source} {tail}`, where `source` is a table expression with the
-/// given columns.
+/// Runs a statement for rows of a tenant. It gets a table expression with the given columns, and `tenant`; it has no
+/// parameters of its own.
 pub(super) async fn with_rows<C: ConnectionTrait + Sync>(
     conn: &C,
     tenant: &Tenant,
@@ -173,12 +180,12 @@ pub(super) async fn with_rows<C: ConnectionTrait + Sync>(
             if values.is_empty() {
                 return Ok(0);
             }
-            conn.run(&statement(&format!("(SELECT {elements} FROM {source})")), values).await
+            conn.run(&statement(&format!("(SELECT $1 AS tenant, {elements} FROM {source})")), values).await
         }
         Dialect::Sqlite => {
             let names: Vec<String> =
                 columns.iter().enumerate().map(|(n, (name, _))| format!("column{} AS {name}", n + 2)).collect();
-            let names = names.join(", ");
+            let names = format!("column1 AS tenant, {}", names.join(", "));
             let mut touched = 0;
             for (rows, values) in chunks(tenant, columns) {
                 touched += conn.run(&statement(&format!("(SELECT {names} FROM (VALUES {rows}))")), values).await?;
@@ -186,6 +193,35 @@ pub(super) async fn with_rows<C: ConnectionTrait + Sync>(
             Ok(touched)
         }
     }
+}
+
+/// Deletes the rows of a tenant with these customers and segments.
+pub(super) async fn delete_pairs<C: ConnectionTrait + Sync>(
+    conn: &C,
+    tenant: &Tenant,
+    table: &str,
+    pairs: &[(Uuid, Uuid)],
+) -> Result<u64, Fault> {
+    let mut params = Params::new(conn.dialect(), tenant);
+    let head = format!("DELETE FROM {table} WHERE tenant = $1 AND");
+    let sql = match conn.dialect() {
+        Dialect::Postgres => {
+            let customers = params.add(pairs.iter().map(|pair| pair.0).collect::<Vec<_>>());
+            let segments = params.add(pairs.iter().map(|pair| pair.1).collect::<Vec<_>>());
+            let source = format!("UNNEST({customers}::uuid[], {segments}::uuid[]) AS d (customer, segment)");
+            format!("{head} (customer, segment) IN (SELECT d.customer, d.segment FROM {source})")
+        }
+        Dialect::Sqlite => {
+            let text: Vec<String> =
+                pairs.iter().map(|(a, b)| format!("[\"{}\",\"{}\"]", a.simple(), b.simple())).collect();
+            let list = params.add(format!("[{}]", text.join(",")));
+            let first = format!("SELECT unhex(value ->> 0) FROM json_each({list})");
+            let both = format!("SELECT unhex(value ->> 0), unhex(value ->> 1) FROM json_each({list})");
+            // By customer first: of pairs alone, SQLite makes no use of the key.
+            format!("{head} customer IN ({first}) AND (customer, segment) IN ({both})")
+        }
+    };
+    conn.run(&sql, params.values()).await
 }
 
 /// `UNNEST(…) AS d (…)`, the expressions of its elements, and the values, the tenant first; no values without rows.
@@ -218,8 +254,28 @@ fn chunks(tenant: &Tenant, mut columns: Vec<(&str, Column)>) -> Vec<(String, Vec
             values.push(tenant.as_str().into());
             values.extend(columns.iter_mut().map(|(_, column)| column.value(row)));
         }
-        pieces.push((placeholders(size, width), values));
+        pieces.push((anonymous(size, width), values));
         at += size;
     }
     pieces
+}
+
+/// `(?, ?), (?, ?)`: parameters without names, which SQLite need not look for.
+fn anonymous(rows: usize, columns: usize) -> String {
+    let row = format!("({})", vec!["?"; columns].join(", "));
+    vec![row; rows].join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_and_lists() {
+        assert_eq!(anonymous(2, 3), "(?, ?, ?), (?, ?, ?)");
+        let mut params = Params::new(Dialect::Sqlite, &"t".parse().unwrap());
+        assert_eq!(params.among([Uuid::nil(), Uuid::max()]), " IN (SELECT unhex(value) FROM json_each($2))");
+        let Some(Value::String(Some(list))) = params.values().pop() else { panic!("a text") };
+        assert_eq!(*list, format!("[\"{}\",\"{}\"]", "0".repeat(32), "f".repeat(32)));
+    }
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     rows::{self, Sealing},
-    sql::{Column, Params, column, id, insert, with_rows},
+    sql::{Column, Params, column, delete_pairs, id, insert, with_rows},
 };
 use crate::feed;
 
@@ -126,7 +126,7 @@ impl<'a> Writing<'a> {
         with_rows(self.conn(), self.tenant, columns, |source| {
             format!(
                 "UPDATE {table} AS t SET customer = d.customer, address = d.address, address_xid = d.xid, \
-                 address_seq = d.seq, {sealed} = d.content FROM {source} AS d WHERE t.tenant = $1 AND t.id = d.id"
+                 address_seq = d.seq, {sealed} = d.content FROM {source} AS d WHERE t.tenant = d.tenant AND t.id = d.id"
             )
         })
         .await
@@ -266,17 +266,8 @@ impl<'a> Writing<'a> {
         }
         let (entered, left): (Vec<_>, Vec<_>) = last.into_values().partition(|t| t.entered());
         if !left.is_empty() {
-            let columns = vec![
-                ("customer", Column::ids(left.iter().map(|t| t.customer))),
-                ("segment", Column::ids(left.iter().map(|t| t.segment))),
-            ];
-            with_rows(self.conn(), self.tenant, columns, |source| {
-                format!(
-                    "DELETE FROM membership WHERE tenant = $1 AND (customer, segment) IN \
-                     (SELECT d.customer, d.segment FROM {source} AS d)"
-                )
-            })
-            .await?;
+            let pairs: Vec<_> = left.iter().map(|t| (t.customer.uuid(), t.segment.uuid())).collect();
+            delete_pairs(self.conn(), self.tenant, "membership", &pairs).await?;
         }
         if !entered.is_empty() {
             let columns = vec![

@@ -64,6 +64,9 @@ impl Server {
     }
 
     fn feed(&self, name: &str, caller: &Caller) -> Result<&Feed, Fault> {
+        if name.is_empty() {
+            return Err(Fault::invalid("service", Reason::InvalidFields, "is required: whose feed"));
+        }
         let known = name.parse::<Service>().ok();
         if let Some(service) = known
             && !caller.may(service.name(), Access::Read)
@@ -138,8 +141,12 @@ async fn decode(
                 .add(format!("{field}.partition"), format!("is {}; give 0 to {}", wanted.partition, PARTITIONS - 1)),
         }
     }
-    let heartbeat = body.heartbeat.as_ref().map_or(10, |d| d.seconds);
-    wrong.add_if(!HEARTBEATS.contains(&heartbeat), "heartbeat", "is not between 1 and 60 seconds");
+    for (i, kind) in body.types.iter().enumerate() {
+        wrong.add_if(!is_kind(kind), &format!("types[{i}]"), "is no type of entry, such as `customer.merged`");
+    }
+    let (heartbeat, nanos) = body.heartbeat.as_ref().map_or((10, 0), |d| (d.seconds, d.nanos));
+    let beats = HEARTBEATS.contains(&heartbeat) && (0..1_000_000_000).contains(&nanos);
+    wrong.add_if(!beats, "heartbeat", "is not between 1 and 60 seconds");
     wrong.add_if(body.max_entries < 0, "max_entries", "is negative; give 0 for the default or a positive number");
     wrong.done()?;
     let from = if body.partitions.is_empty() {
@@ -159,6 +166,11 @@ async fn decode(
         heartbeat: Duration::from_secs(heartbeat.unsigned_abs()),
         max_entries: usize::try_from(max_entries).unwrap_or(1),
     })
+}
+
+/// Whether a text can be a type of entry, or the beginning of some.
+fn is_kind(text: &str) -> bool {
+    (1..=63).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || matches!(b, b'_' | b'.'))
 }
 
 /// A cursor is the revision that contains the partition up to the position. `None`: it is no such thing.
