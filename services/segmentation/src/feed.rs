@@ -121,7 +121,6 @@ fn statement_changed(entry: &Entry, changed: &StatementChanged) -> Result<What, 
         at: instant(changed.occurred_at)?.unwrap_or(entry.at),
         valid_until: instant(changed.valid_until)?,
         retracted: changed.retracted,
-        superseded: changed.superseded,
         told_at: entry.position,
         address: Address::first(customer),
     };

@@ -37,3 +37,19 @@ mod postgres {
 
     segmentation_domain::exams!(open);
 }
+
+/// Many random histories; run with `--ignored`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes"]
+async fn many_histories() {
+    for database in Database::each().await {
+        let clock = Arc::new(FixedClock::new(BEGIN));
+        let store =
+            database.open(Service::Segmentation, segmentation::migrations(), StoreOptions::new(clock.clone())).await;
+        let store = Arc::new(SqlSegments::new(store, Marks::in_process(), 10_000));
+        for seed in 1_000..1_060 {
+            let exam = Exam::of_tenant(store.clone(), clock.clone(), &format!("t{seed}"));
+            segmentation_domain::contract::history(&exam, seed, 150).await;
+        }
+    }
+}

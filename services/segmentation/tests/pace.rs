@@ -59,7 +59,8 @@ async fn measure(database: Database, segments: usize) {
     world.reach(&revision).await;
     let followed = begun.elapsed();
     println!(
-        "{name}, {segments} segments: {INTERACTIONS} interactions written to the feed in {recorded:?}, followed in {followed:?}: {:.0}/s",
+        "{name}, {segments} segments: {INTERACTIONS} interactions written to the feed in {recorded:?}, \
+         followed in {followed:?}: {:.0}/s",
         INTERACTIONS as f64 / followed.as_secs_f64()
     );
     let mut times: Vec<Duration> = Vec::new();

@@ -14,13 +14,20 @@ use it::{
     stored,
     suite::Shape,
 };
+use prost::Message;
 use prost_reflect::{Cardinality, DynamicMessage, Kind, MessageDescriptor, Value};
 use serde_json::json;
 use tonic::{Code, Status};
 
 use crate::not_yet_served::NOT_YET_SERVED;
 
-in_both_shapes!(what_is_missing_is_told, every_mistake_is_refused, mistakes_are_told_together, garbage_is_refused);
+in_both_shapes!(
+    what_is_missing_is_told,
+    every_mistake_is_refused,
+    mistakes_are_told_together,
+    garbage_is_refused,
+    flipped_bits_break_nothing
+);
 
 fn served() -> impl Iterator<Item = &'static Rpc> {
     rpcs().iter().filter(|rpc| !NOT_YET_SERVED.contains(rpc.name.as_str()))
@@ -249,4 +256,52 @@ async fn garbage_is_refused(shape: Shape) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let stored = stored::rows(app.suite, &app.tenant).await.expect("rows");
     assert!(stored.is_empty(), "something was stored: {stored:?}");
+}
+
+/// Valid requests with a few bytes changed: most can still be read, and mean something else.
+async fn flipped_bits_break_nothing(shape: Shape) {
+    const EACH: u64 = 200;
+    let app = App::new(shape, "flipped");
+    let furniture = Furniture::make(&app, "f").await.expect("furniture");
+    let samples = samples::all().iter().filter(|sample| !NOT_YET_SERVED.contains(sample.rpc));
+    let requests: Vec<(&Rpc, Vec<u8>)> = samples
+        // Each stream that is accepted takes its time to be quiet.
+        .filter(|sample| !sample.rpc.contains("/Watch"))
+        .map(|sample| (Rpc::named(sample.rpc), sample.request(&furniture).encode_to_vec()))
+        .collect();
+    let cases = requests.iter().flat_map(|request| (0..EACH).map(move |seed| (request, seed)));
+    let wrong: Vec<String> = stream::iter(cases)
+        .map(|((rpc, bytes), seed)| {
+            let app = &app;
+            async move {
+                let changed = flipped(bytes, seed);
+                let status = raw::call_bytes(app, rpc, changed).await.err()?;
+                raw::lawful(&status).err().map(|found| format!("{}: seed {seed}: {found}", rpc.name))
+            }
+        })
+        .buffer_unordered(16)
+        .filter_map(|wrong| async move { wrong })
+        .collect()
+        .await;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(!app.suite.logged().contains("panicked at"), "a panic in a log");
+}
+
+/// One to four bytes changed, by a xorshift generator (Marsaglia 2003).
+fn flipped(bytes: &[u8], seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state >> 33).unwrap_or_default()
+    };
+    let mut bytes = bytes.to_vec();
+    for _ in 0..=next() % 4 {
+        let at = next() % bytes.len().max(1);
+        if let Some(byte) = bytes.get_mut(at) {
+            *byte ^= 1 << (next() % 8);
+        }
+    }
+    bytes
 }

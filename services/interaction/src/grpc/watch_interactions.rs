@@ -1,22 +1,26 @@
 //! `WatchInteractions`: this service's own feed, one tenant, perhaps one customer, resumed by cursor.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use data::{Entry, FeedBatch, FeedSource, Watch, WatchFrom};
 use futures::{Stream, StreamExt, stream};
 use host::Call;
 use interaction_domain::{
     Store,
+    arrival::Resolved,
     customers::resolve_one,
     interaction::{Interaction, InteractionId},
     key::{KEY_MAX, check_key, covers},
-    subject::follow,
 };
 use rapport_proto::{
     feed::v1::event::Event,
     interaction::v1::{WatchInteractionsRequest, WatchInteractionsResponse},
 };
-use terms::{CustomerId, Fault, PARTITIONS, Position, Reason, Revision, Service, Tenant, Violations};
+use terms::{Caller, CustomerId, CustomerRef, Fault, PARTITIONS, Position, Reason, Revision, Service, Violations};
 use tokio::time::Instant;
 
 use super::Ports;
@@ -58,7 +62,7 @@ pub(super) async fn watch_interactions(
         ..Watch::new(from)
     };
     let batches = ports.feed.watch(watch).await?;
-    let watcher = Watcher { ports, tenant: call.tenant().clone(), customer, kinds: body.types, cursor, told_at: None };
+    let watcher = Watcher { ports, caller: call.caller, customer, kinds: body.types, cursor, told_at: None };
     let messages = stream::unfold((watcher, batches), |(mut watcher, mut batches)| async move {
         let batch = batches.next().await?;
         let messages = match batch {
@@ -85,7 +89,7 @@ fn begin(cursor: &Revision) -> Result<WatchFrom, Fault> {
 
 struct Watcher {
     ports: Arc<Ports>,
-    tenant: Tenant,
+    caller: Caller,
     customer: Option<CustomerId>,
     kinds: Vec<String>,
     /// How far each partition has been told.
@@ -100,7 +104,7 @@ impl Watcher {
         let ids: Vec<InteractionId> = wanted.iter().map(|(_, id)| *id).collect();
         let mut rows: HashMap<InteractionId, Interaction> = HashMap::new();
         if !ids.is_empty() {
-            let found = self.ports.domain.store.interactions(&self.tenant, &ids).await?;
+            let found = self.ports.domain.store.interactions(&self.caller.tenant, &ids).await?;
             rows.extend(found.into_iter().map(|i| (i.id, i)));
         }
         let mut messages = Vec::new();
@@ -148,16 +152,31 @@ impl Watcher {
         let Some(whose) = self.customer else {
             return Ok(wanted.into_iter().map(|(place, _, id)| (place, id)).collect());
         };
-        // Whose it was then, and whom that id means now.
-        let mut customers: Vec<CustomerId> = wanted.iter().map(|(_, customer, _)| *customer).chain([whose]).collect();
-        customers.sort_unstable();
-        customers.dedup();
-        let subjects = match wanted.is_empty() {
-            true => return Ok(Vec::new()),
-            false => self.ports.domain.store.subjects(&self.tenant, &customers).await?,
-        };
-        let owner = follow(&subjects, whose);
-        let of_owner = wanted.into_iter().filter(|(_, customer, _)| follow(&subjects, *customer) == owner);
+        let owners = self.owners(whose, wanted.iter().map(|(_, customer, _)| *customer)).await?;
+        let of_owner = wanted.into_iter().filter(|(_, customer, _)| owners.contains(customer));
         Ok(of_owner.map(|(place, _, id)| (place, id)).collect())
+    }
+
+    /// Those of `customers` who are one with `whose` now. Identity is asked: a merge that it has acknowledged may not
+    /// have moved the rows here yet.
+    async fn owners(
+        &self,
+        whose: CustomerId,
+        customers: impl Iterator<Item = CustomerId>,
+    ) -> Result<HashSet<CustomerId>, Fault> {
+        let mut customers: HashSet<CustomerId> = customers.collect();
+        if customers.iter().all(|customer| *customer == whose) {
+            return Ok(customers);
+        }
+        customers.insert(whose);
+        let customers: Vec<CustomerId> = customers.into_iter().collect();
+        let refs: Vec<CustomerRef> = customers.iter().copied().map(CustomerRef::Id).collect();
+        // Something is demanded of identity, so that no cache answers.
+        let fresh = Revision::at(Service::Identity, 0, Position::START);
+        let answers = self.ports.domain.customers.resolve(&self.caller, &refs, &fresh).await?;
+        let lead = |id: CustomerId, answer: Option<Resolved>| answer.map_or(id, |answer| answer.customer);
+        let leads: Vec<CustomerId> = customers.iter().zip(answers).map(|(id, answer)| lead(*id, answer)).collect();
+        let owner = customers.iter().zip(&leads).find(|(id, _)| **id == whose).map_or(whose, |(_, lead)| *lead);
+        Ok(customers.into_iter().zip(leads).filter(|(_, lead)| *lead == owner).map(|(id, _)| id).collect())
     }
 }

@@ -16,7 +16,8 @@ use crate::{
 /// Attributes by name; the values may hold more inside.
 pub type Attributes = BTreeMap<Arc<str>, Value>;
 
-/// What is known of one customer, besides attributes. Everything here was addressed to an id that leads to the customer.
+/// What is known of one customer, besides attributes. Everything here was addressed to an id that leads to the
+/// customer.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Facts {
     /// By time, then by id. Only those that rules of the tenant may ask for.
@@ -76,11 +77,12 @@ impl Facts {
         self.lists.extend(other.lists);
     }
 
-    /// The statement that holds on each topic: not retracted nor superseded, and of several (as after a merge) the
-    /// newest by the time at which it was said. It may have expired: an expired one still hides older ones.
+    /// The statement that stands on each topic: the newest that was not taken back, by the time at which it was said,
+    /// then by id. It stands also when its validity is over: what it replaced does not come back by the clock. This is
+    /// interaction's own rule, worked out here, so that it needs no word of what a merge or a split changes in it.
     pub fn told(&self) -> BTreeMap<&str, &Statement> {
         let mut told: BTreeMap<&str, &Statement> = BTreeMap::new();
-        for statement in self.statements.iter().filter(|s| !s.retracted && !s.superseded) {
+        for statement in self.statements.iter().filter(|s| !s.retracted) {
             let known = told.entry(&statement.topic).or_insert(statement);
             if (known.at, known.id) < (statement.at, statement.id) {
                 *known = statement;

@@ -1,8 +1,8 @@
 //! News taken in: whatever the order in which two feeds bring them, the same facts come out.
 //!
 //! Everything that arrives is addressed to an id, and keeps that address. Whoever the id leads to has it: a merge makes
-//! an id lead elsewhere, a split makes it lead back, and what had been addressed to it goes along. So an interaction that
-//! comes before the merge and one that comes after end in the same hands.
+//! an id lead elsewhere, a split makes it lead back, and what had been addressed to it goes along. So an interaction
+//! that comes before the merge and one that comes after end in the same hands.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,8 +1,8 @@
 //! Where ids lead: every merge and split that identity told, in whatever order they came.
 //!
 //! A merge of a customer makes all ids that lead to it lead to the survivor. A split names the ids that lead elsewhere
-//! from then on; others stay. Identity writes both into the partitions of all whom they concern, and partitions are read
-//! at different speeds: so they are kept with their places in identity's feed, and where an id leads is worked out from
+//! from then on; others stay. Identity writes both into the partitions of all whom they concern, and partitions are
+//! read at different speeds: so they are kept with their places in identity's feed, and where an id leads is worked out from
 //! all that is known, as if it had come in order. Hearing one twice changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,8 +93,10 @@ mod tests {
         Position { xid: 0, seq }
     }
 
+    type Known = (CustomerId, Position, Link);
+
     /// What identity does, in order: the truth.
-    fn truth(steps: &[(u8, u8, u8)]) -> (BTreeMap<CustomerId, CustomerId>, Vec<(CustomerId, Position, Link)>) {
+    fn truth(steps: &[(u8, u8, u8)]) -> (BTreeMap<CustomerId, CustomerId>, Vec<Known>) {
         let mut leads: BTreeMap<CustomerId, CustomerId> = (0..6).map(|n| (c(n), c(n))).collect();
         let mut links = Vec::new();
         for (n, (kind, a, b)) in steps.iter().enumerate() {

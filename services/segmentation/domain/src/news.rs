@@ -70,7 +70,7 @@ pub enum What {
         /// Which statements.
         statements: Vec<StatementId>,
     },
-    /// A statement was recorded, superseded or retracted; from interaction.
+    /// A statement was recorded or retracted; from interaction.
     Statement {
         /// By whom, as it was addressed.
         customer: CustomerId,
@@ -136,8 +136,6 @@ pub struct Statement {
     pub valid_until: Option<Timestamp>,
     /// Whether it was taken back.
     pub retracted: bool,
-    /// Whether a newer one holds.
-    pub superseded: bool,
     /// The place in the feed of what is known of it.
     pub told_at: Position,
     /// Whoever it leads to has the statement.

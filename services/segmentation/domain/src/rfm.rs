@@ -11,9 +11,9 @@
 //! Every purchase counts by itself, also two on one day. Amounts are those in the customer's main currency: the most
 //! frequent one, the alphabetically first at a tie. Purchases without a value count as purchases, not in the mean.
 //!
-//! Scores are quintiles (Hughes, "Strategic Database Marketing"): the tenant's purchasers in order of the figure, and of
-//! their id where figures tie, in five parts of equal size; 5 is the most recent, the most frequent, the highest mean
-//! value of all purchases. Since ids break ties, parts stay equal and a score moves only when the order does.
+//! Scores are quintiles (Hughes, "Strategic Database Marketing"): the tenant's purchasers in order of the figure, and
+//! of their id where figures tie, in five parts of equal size; 5 is the most recent, the most frequent, the highest
+//! mean value of all purchases. Since ids break ties, parts stay equal and a score moves only when the order does.
 
 use std::collections::BTreeMap;
 

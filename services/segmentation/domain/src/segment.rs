@@ -125,7 +125,8 @@ pub const MAX_LISTED: usize = 10_000;
 /// Most segments of a tenant.
 pub const MAX_SEGMENTS: usize = 2_000;
 
-/// Checks a handle: 1 to 63 characters of a-z, 0-9, `-`, `_` and `.`, beginning with a letter; not of the form of an id.
+/// Checks a handle: 1 to 63 characters of a-z, 0-9, `-`, `_` and `.`, beginning with a letter; not of the form of an
+/// id.
 ///
 /// # Errors
 /// [`Reason::InvalidFields`].

@@ -1,8 +1,8 @@
 //! A customer's memberships, brought up to an instant.
 //!
-//! Membership at an instant is a pure function of the facts, the rules and the instant. Between two computations nothing
-//! but the clock moves, and rules say until when their results stand: so the instants at which anything can change are
-//! known ([`Subject::next_due`]). Settling walks through those that have passed, each at its own time, and ends at the
+//! Membership at an instant is a pure function of the facts, the rules and the instant. Between two computations
+//! nothing but the clock moves, and rules say until when their results stand: so the instants at which anything can
+//! change are known ([`Subject::next_due`]). Settling walks through those that have passed, each at its own time, and ends at the
 //! present with what has become known since. A transition that the clock made carries the due instant, however late it
 //! is noticed.
 

@@ -80,8 +80,8 @@ struct Watching {
     catalog: Arc<Catalog>,
     segment: Option<SegmentId>,
     cursor: Revision,
-    /// Members that were sent, and up to where in the feed their entries may still come: the feed follows what is visible
-    /// with a delay, and nobody is sent twice.
+    /// Members that were sent, and up to where in the feed their entries may still come: the feed follows what is
+    /// visible with a delay, and nobody is sent twice.
     sent: HashSet<(SegmentId, CustomerId, i64)>,
     sent_until: Option<Position>,
 }
@@ -113,8 +113,8 @@ impl Watching {
             _ = work => {}
             () = replies.closed() => {}
             () = shutdown.cancelled() => {
-                let gone = Fault::new(Reason::ShuttingDown, "the server is going away; go on elsewhere with the cursor");
-                let _ = replies.try_send(Err(gone));
+                let message = "the server is going away; go on elsewhere with the cursor";
+                let _ = replies.try_send(Err(Fault::new(Reason::ShuttingDown, message)));
             }
         }
     }

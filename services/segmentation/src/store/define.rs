@@ -143,8 +143,8 @@ async fn put_list(tx: &Tx, tenant: &Tenant, segment: SegmentId, listed: &[Custom
         let (mut addresses, mut owners) = (Vec::new(), Vec::new());
         for row in &found {
             let address: Uuid = column(row, 0)?;
-            owners.push(Some(column::<Option<Uuid>>(row, 1)?.unwrap_or(address)));
-            addresses.push(Some(address));
+            owners.push(column::<Option<Uuid>>(row, 1)?.unwrap_or(address));
+            addresses.push(address);
         }
         let columns = vec![
             ("segment", Column::ids(vec![segment; addresses.len()])),

@@ -81,43 +81,48 @@ impl<'a> Loading<'a> {
     /// Which of the interactions and statements are stored already, or were moved before they came.
     async fn known(&self, view: &mut View, news: &[News]) -> Result<(), Fault> {
         let events = View::events(news);
-        let statements = View::statements(news);
-        let mut forwards: Vec<Uuid> = Vec::new();
         if !events.is_empty() {
-            let found = self.addresses("event", events.iter().map(|id| id.uuid())).await?;
-            forwards.extend(events.iter().map(|id| id.uuid()).filter(|id| !found.contains_key(id)));
-            let known = found.into_iter().map(|(id, address)| (InteractionId::from_uuid(id), address));
-            view.known_events = known.collect();
+            for (id, address, stored) in self.addresses("event", events.iter().map(|id| id.uuid())).await? {
+                match stored {
+                    true => drop(view.known_events.insert(InteractionId::from_uuid(id), address)),
+                    false => drop(view.forwards.insert(id, address)),
+                }
+            }
         }
+        let statements = View::statements(news);
         if !statements.is_empty() {
-            let found = self.addresses("statement", statements.iter().map(|id| id.uuid())).await?;
-            forwards.extend(statements.iter().map(|id| id.uuid()).filter(|id| !found.contains_key(id)));
-            let known = found.into_iter().map(|(id, address)| (StatementId::from_uuid(id), address));
-            view.known_statements = known.collect();
-        }
-        if !forwards.is_empty() {
-            view.forwards = self.addresses("forward", forwards).await?.into_iter().collect();
+            for (id, address, stored) in self.addresses("statement", statements.iter().map(|id| id.uuid())).await? {
+                match stored {
+                    true => drop(view.known_statements.insert(StatementId::from_uuid(id), address)),
+                    false => drop(view.forwards.insert(id, address)),
+                }
+            }
         }
         Ok(())
     }
 
+    /// The addresses of what is stored in `table`, and of what is expected there.
     async fn addresses(
         &self,
         table: &str,
         ids: impl IntoIterator<Item = Uuid>,
-    ) -> Result<BTreeMap<Uuid, Address>, Fault> {
+    ) -> Result<Vec<(Uuid, Address, bool)>, Fault> {
         let mut params = self.params();
         let wanted = params.table(ids);
-        let sql = format!(
-            "SELECT t.id, t.address, t.address_xid, t.address_seq FROM {wanted} CROSS JOIN {table} t \
-             WHERE t.tenant = $1 AND t.id = w.id"
-        );
-        let mut found = BTreeMap::new();
-        for row in self.conn().rows(&sql, params.values()).await? {
-            let at = Position { xid: column(&row, 2)?, seq: column(&row, 3)? };
-            found.insert(column(&row, 0)?, Address { id: id(&row, 1)?, at });
-        }
-        Ok(found)
+        let from = |table: &str, stored: bool| {
+            format!(
+                "SELECT t.id, t.address, t.address_xid, t.address_seq, {stored} FROM {wanted} CROSS JOIN {table} t \
+                 WHERE t.tenant = $1 AND t.id = w.id"
+            )
+        };
+        let sql = format!("{} UNION ALL {}", from(table, true), from("forward", false));
+        let rows = self.conn().rows(&sql, params.values()).await?;
+        rows.iter()
+            .map(|row| {
+                let at = Position { xid: column(row, 2)?, seq: column(row, 3)? };
+                Ok((column(row, 0)?, Address { id: id(row, 1)?, at }, column(row, 4)?))
+            })
+            .collect()
     }
 
     /// The merges and splits of those whom news of merges and splits name, and of all who are connected with them.
@@ -128,7 +133,8 @@ impl<'a> Loading<'a> {
             let mut params = self.params();
             let wanted = params.table(ask.iter().map(|id| id.uuid()));
             let select = format!(
-                "SELECT l.customer, l.xid, l.seq, l.is_split, l.other FROM {wanted} CROSS JOIN link l WHERE l.tenant = $1 AND"
+                "SELECT l.customer, l.xid, l.seq, l.is_split, l.other FROM {wanted} CROSS JOIN link l \
+                 WHERE l.tenant = $1 AND"
             );
             let sql = format!("{select} l.customer = w.id UNION {select} l.other = w.id");
             for row in self.conn().rows(&sql, params.values()).await? {

@@ -151,12 +151,12 @@ pub(crate) fn details(raw: &[u8]) -> Result<Details, Fault> {
     Ok(Arc::new(details))
 }
 
-pub(super) const STATEMENT: &str = "customer, id, topic, value, at, valid_until, retracted, superseded, told_xid, \
+pub(super) const STATEMENT: &str = "customer, id, topic, value, at, valid_until, retracted, told_xid, \
                                     told_seq, address, address_xid, address_seq";
 
 /// A row of [`STATEMENT`], with its owner.
 pub(super) fn statement(sealing: Sealing<'_>, row: &QueryResult) -> Result<(CustomerId, Statement), Fault> {
-    let address = Address { id: id(row, 10)?, at: Position { xid: column(row, 11)?, seq: column(row, 12)? } };
+    let address = Address { id: id(row, 9)?, at: Position { xid: column(row, 10)?, seq: column(row, 11)? } };
     let plain = sealing.open(address.id, column(row, 3)?)?;
     let value: serde_json::Value = match plain.as_slice() {
         [] => serde_json::Value::Null,
@@ -169,8 +169,7 @@ pub(super) fn statement(sealing: Sealing<'_>, row: &QueryResult) -> Result<(Cust
         at: Timestamp(column(row, 4)?),
         valid_until: column::<Option<i64>>(row, 5)?.map(Timestamp),
         retracted: column(row, 6)?,
-        superseded: column(row, 7)?,
-        told_at: Position { xid: column(row, 8)?, seq: column(row, 9)? },
+        told_at: Position { xid: column(row, 7)?, seq: column(row, 8)? },
         address,
     };
     Ok((id(row, 0)?, statement))

@@ -72,7 +72,9 @@ impl Params {
 
 /// The values of one column, one for each row. Absent ones are NULL.
 pub(super) enum Column {
-    Uuid(Vec<Option<Uuid>>),
+    Uuid(Vec<Uuid>),
+    /// The id that is all zeros cannot be one of these: it stands for NULL.
+    OptionalUuid(Vec<Option<Uuid>>),
     Text(Vec<String>),
     Int(Vec<Option<i64>>),
     Bool(Vec<bool>),
@@ -84,7 +86,7 @@ const NO_INT: i64 = i64::MIN;
 
 impl Column {
     pub(super) fn ids<K: IdKind>(ids: impl IntoIterator<Item = Id<K>>) -> Self {
-        Self::Uuid(ids.into_iter().map(|id| Some(id.uuid())).collect())
+        Self::Uuid(ids.into_iter().map(|id| id.uuid()).collect())
     }
 
     pub(super) fn ints(values: impl IntoIterator<Item = i64>) -> Self {
@@ -94,6 +96,7 @@ impl Column {
     fn len(&self) -> usize {
         match self {
             Self::Uuid(values) => values.len(),
+            Self::OptionalUuid(values) => values.len(),
             Self::Text(values) => values.len(),
             Self::Int(values) => values.len(),
             Self::Bool(values) => values.len(),
@@ -108,7 +111,8 @@ impl Column {
         };
         let plain = |type_name: &str| (format!("${place}::{type_name}[]"), name.to_owned());
         let (value, (from, element)): (Value, _) = match self {
-            Self::Uuid(values) => {
+            Self::Uuid(values) => (values.into(), plain("uuid")),
+            Self::OptionalUuid(values) => {
                 let values: Vec<Uuid> = values.into_iter().map(Option::unwrap_or_default).collect();
                 (values.into(), null_at("uuid", "'00000000-0000-0000-0000-000000000000'::uuid"))
             }
@@ -128,7 +132,8 @@ impl Column {
 
     fn value(&mut self, row: usize) -> Value {
         match self {
-            Self::Uuid(values) => values.get(row).copied().flatten().into(),
+            Self::Uuid(values) => values.get(row).copied().into(),
+            Self::OptionalUuid(values) => values.get(row).copied().flatten().into(),
             Self::Text(values) => values.get_mut(row).map(std::mem::take).unwrap_or_default().into(),
             Self::Int(values) => values.get(row).copied().flatten().into(),
             Self::Bool(values) => values.get(row).copied().unwrap_or_default().into(),

@@ -85,7 +85,11 @@ impl<'a> Writing<'a> {
                 let mut params = self.params();
                 let among = params.customers(addressed_to);
                 let sql = format!("DELETE FROM stay WHERE tenant = $1 AND customer{among}");
-                self.conn().run(&sql, params.values()).await.map(drop)
+                self.conn().run(&sql, params.values()).await?;
+                for customer in addressed_to {
+                    self.tx.purge(self.tenant, *customer).await?;
+                }
+                Ok(())
             }
         }
     }
@@ -111,7 +115,7 @@ impl<'a> Writing<'a> {
         let (mut found, mut contents) = (Vec::new(), Vec::new());
         for row in self.conn().rows(&sql, params.values()).await? {
             let plain = self.sealing().open(id(&row, 1)?, column(&row, 2)?)?;
-            found.push(Some(column::<Uuid>(&row, 0)?));
+            found.push(column::<Uuid>(&row, 0)?);
             contents.push(self.sealing().seal(address.id, &plain));
         }
         let rows = found.len();
@@ -152,7 +156,7 @@ impl<'a> Writing<'a> {
             return Ok(());
         }
         let columns = vec![
-            ("id", Column::Uuid(forwards.keys().map(|id| Some(*id)).collect())),
+            ("id", Column::Uuid(forwards.keys().copied().collect())),
             ("address", Column::ids(forwards.values().map(|a| a.id))),
             ("address_xid", Column::ints(forwards.values().map(|a| a.at.xid))),
             ("address_seq", Column::ints(forwards.values().map(|a| a.at.seq))),
@@ -201,7 +205,6 @@ impl<'a> Writing<'a> {
             ("at", Column::ints(statements.iter().map(|(_, s)| s.at.micros()))),
             ("valid_until", Column::Int(statements.iter().map(|(_, s)| s.valid_until.map(|t| t.micros())).collect())),
             ("retracted", Column::Bool(statements.iter().map(|(_, s)| s.retracted).collect())),
-            ("superseded", Column::Bool(statements.iter().map(|(_, s)| s.superseded).collect())),
             ("told_xid", Column::ints(statements.iter().map(|(_, s)| s.told_at.xid))),
             ("told_seq", Column::ints(statements.iter().map(|(_, s)| s.told_at.seq))),
             ("address", Column::ids(statements.iter().map(|(_, s)| s.address.id))),
@@ -210,7 +213,7 @@ impl<'a> Writing<'a> {
         ];
         let tail = "ON CONFLICT (tenant, id) DO UPDATE SET topic = excluded.topic, value = excluded.value, \
                     at = excluded.at, valid_until = excluded.valid_until, retracted = excluded.retracted, \
-                    superseded = excluded.superseded, told_xid = excluded.told_xid, told_seq = excluded.told_seq \
+                    told_xid = excluded.told_xid, told_seq = excluded.told_seq \
                     WHERE statement.told_xid < excluded.told_xid OR (statement.told_xid = excluded.told_xid \
                     AND statement.told_seq < excluded.told_seq)";
         insert(self.conn(), self.tenant, "statement", columns, tail).await.map(drop)
@@ -228,7 +231,10 @@ impl<'a> Writing<'a> {
             }
             let mut columns = vec![
                 ("customer", Column::ids(group.iter().map(|(id, _)| **id))),
-                ("survivor", Column::Uuid(group.iter().map(|(_, c)| c.subject.survivor.map(|id| id.uuid())).collect())),
+                (
+                    "survivor",
+                    Column::OptionalUuid(group.iter().map(|(_, c)| c.subject.survivor.map(|id| id.uuid())).collect()),
+                ),
                 ("changed_xid", Column::ints(group.iter().map(|(_, c)| c.subject.changed_at.xid))),
                 ("changed_seq", Column::ints(group.iter().map(|(_, c)| c.subject.changed_at.seq))),
                 ("erased", Column::Bool(group.iter().map(|(_, c)| c.subject.erased).collect())),

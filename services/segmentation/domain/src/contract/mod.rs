@@ -141,7 +141,6 @@ impl Exam {
             at: self.clock.now(),
             valid_until: None,
             retracted: false,
-            superseded: false,
             told_at: self.position(),
             address: Address::first(customer),
         }
