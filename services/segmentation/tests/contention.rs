@@ -7,7 +7,7 @@ use profile::Marks;
 use segmentation::SqlSegments;
 use segmentation_domain::{
     contract::{BEGIN, Exam, customer},
-    define::Body,
+    definition::Body,
     news::What,
 };
 use terms::{Clock, FixedClock, Service};

@@ -18,6 +18,12 @@ pub trait Sql {
     /// See [`fault`](crate::fault).
     async fn run(&self, sql: &str, values: Vec<Value>) -> Result<u64, Fault>;
 
+    /// SQLite: runs an `INSERT`; the number of the last row. PostgreSQL has no such number.
+    ///
+    /// # Errors
+    /// See [`fault`](crate::fault).
+    async fn insert(&self, sql: &str, values: Vec<Value>) -> Result<i64, Fault>;
+
     /// Runs a query.
     ///
     /// # Errors
@@ -45,6 +51,14 @@ impl<C: ConnectionTrait + Sync> Sql for C {
         Ok(self.execute_raw(statement).await.or_fault()?.rows_affected())
     }
 
+    async fn insert(&self, sql: &str, values: Vec<Value>) -> Result<i64, Fault> {
+        if self.dialect() == Dialect::Postgres {
+            return Err(Fault::internal("PostgreSQL numbers no rows"));
+        }
+        let statement = Statement::from_sql_and_values(self.get_database_backend(), sql, values);
+        i64::try_from(self.execute_raw(statement).await.or_fault()?.last_insert_id()).map_err(Fault::internal)
+    }
+
     async fn rows(&self, sql: &str, values: Vec<Value>) -> Result<Vec<QueryResult>, Fault> {
         let statement = Statement::from_sql_and_values(self.get_database_backend(), sql, values);
         self.query_all_raw(statement).await.or_fault()
@@ -64,9 +78,15 @@ pub(crate) fn column<T: TryGetable>(row: &QueryResult, place: usize) -> Result<T
     row.try_get_by_index(place).or_fault()
 }
 
-/// `($1, $2, $3), ($4, $5, $6)`: the rows of a `VALUES` list.
-pub fn placeholders(rows: usize, columns: usize) -> String {
+/// `($1, $2, $3), ($4, $5, $6)`: the rows of a `VALUES` list. On SQLite `(?, ?, ?), (?, ?, ?)`: the driver looks up the
+/// name of every parameter that has one, and SQLite searches a list for it: quadratic in the number of parameters. So
+/// the statement must have no other parameters before or between them.
+pub fn placeholders(dialect: Dialect, rows: usize, columns: usize) -> String {
     use std::fmt::Write;
+    if dialect == Dialect::Sqlite {
+        let row = format!("({})", vec!["?"; columns].join(", "));
+        return vec![row.as_str(); rows].join(", ");
+    }
     let mut text = String::with_capacity(rows * columns * 6);
     for row in 0..rows {
         text.push_str(if row == 0 { "(" } else { ", (" });
@@ -82,8 +102,11 @@ pub fn placeholders(rows: usize, columns: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::config::Dialect;
+
     #[test]
     fn placeholders_count_on() {
-        assert_eq!(super::placeholders(2, 3), "($1, $2, $3), ($4, $5, $6)");
+        assert_eq!(super::placeholders(Dialect::Postgres, 2, 3), "($1, $2, $3), ($4, $5, $6)");
+        assert_eq!(super::placeholders(Dialect::Sqlite, 2, 3), "(?, ?, ?), (?, ?, ?)");
     }
 }

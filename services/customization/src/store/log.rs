@@ -19,7 +19,7 @@ const BATCH: usize = 512;
 /// How many wait before callers do.
 const WAITING: usize = 4_096;
 /// SQLite: how many rows one statement inserts. A few sizes only, so that few statements are kept prepared.
-const LADDER: [usize; 4] = [64, 16, 4, 1];
+const LADDER: [usize; 5] = [256, 64, 16, 4, 1];
 
 /// Leads to the task that writes. It ends with the last clone.
 #[derive(Clone)]
@@ -158,23 +158,22 @@ async fn insert(tx: &Tx, entries: &[Entry]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A table with its columns, and how many they are.
-type Columns = (&'static str, usize);
-
-const DECISION: Columns =
-    ("decision (tenant, id, customer, arrived_as, arrived_via, touchpoint, catalog_version, at, inputs, body)", 10);
-const EFFECT: Columns = ("decision_effect (tenant, decision, kind, word, customer, at, changed, exclusions)", 8);
+/// Tables with their columns.
+const DECISION: &str =
+    "decision (tenant, id, customer, arrived_as, arrived_via, touchpoint, catalog_version, at, inputs, body)";
+const EFFECT: &str = "decision_effect (tenant, decision, kind, word, customer, at, changed, exclusions)";
 
 /// Rows of `VALUES`, in statements of a few sizes.
-async fn insert_rows(
+async fn insert_rows<const N: usize>(
     tx: &Tx,
-    (into, columns): Columns,
-    mut rows: impl ExactSizeIterator<Item = Vec<Value>>,
+    into: &str,
+    mut rows: impl ExactSizeIterator<Item = [Value; N]>,
 ) -> Result<(), Fault> {
     while let Some(size) = LADDER.into_iter().find(|size| *size <= rows.len()) {
-        let mut values = Vec::with_capacity(size * columns);
+        let mut values = Vec::with_capacity(size * N);
         rows.by_ref().take(size).for_each(|row| values.extend(row));
-        tx.conn().run(&format!("INSERT INTO {into} VALUES {}", placeholders(size, columns)), values).await?;
+        let sql = format!("INSERT INTO {into} VALUES {}", placeholders(Dialect::Sqlite, size, N));
+        tx.conn().run(&sql, values).await?;
     }
     Ok(())
 }
@@ -183,9 +182,9 @@ fn sealed(tx: &Tx, entry: &Entry) -> Vec<u8> {
     tx.sealer().seal(&entry.tenant, entry.customer.unwrap_or(NOBODY), &entry.body)
 }
 
-fn decision(tx: &Tx, entry: &Entry) -> Vec<Value> {
+fn decision(tx: &Tx, entry: &Entry) -> [Value; 10] {
     let customer: Option<Uuid> = entry.customer.map(CustomerId::uuid);
-    vec![
+    [
         entry.tenant.as_str().into(),
         entry.id.uuid().into(),
         customer.into(),
@@ -199,9 +198,9 @@ fn decision(tx: &Tx, entry: &Entry) -> Vec<Value> {
     ]
 }
 
-fn row(entry: &Entry, effect: &Effect, customer: CustomerId) -> Vec<Value> {
+fn row(entry: &Entry, effect: &Effect, customer: CustomerId) -> [Value; 8] {
     let (kind, word) = word(effect.of);
-    vec![
+    [
         entry.tenant.as_str().into(),
         entry.id.uuid().into(),
         kind.into(),
@@ -227,7 +226,7 @@ async fn unnest_decisions(tx: &Tx, entries: &[Entry]) -> Result<(), Fault> {
         "INSERT INTO {} SELECT t, i, NULLIF(c, $10), NULLIF(c, $10), NULLIF(v, ''::bytea), p, g, a, \
          NULLIF(n, ''::bytea), b FROM UNNEST($1::text[], $2::uuid[], $3::uuid[], $4::bytea[], $5::uuid[], \
          $6::bigint[], $7::bigint[], $8::bytea[], $9::bytea[]) AS d (t, i, c, v, p, g, a, n, b)",
-        DECISION.0
+        DECISION
     );
     let values = vec![
         array(entries, |entry| entry.tenant.as_str().to_owned()),
@@ -251,7 +250,7 @@ async fn unnest_effects(tx: &Tx, effects: &[(&Entry, &Effect, CustomerId)]) -> R
     let sql = format!(
         "INSERT INTO {} SELECT t, d, k, w, c, a, h <> 0, e FROM UNNEST($1::text[], $2::uuid[], $3::bigint[], \
          $4::uuid[], $5::uuid[], $6::bigint[], $7::bigint[], $8::bigint[]) AS x (t, d, k, w, c, a, h, e)",
-        EFFECT.0
+        EFFECT
     );
     let values = vec![
         array(effects, |(entry, _, _)| entry.tenant.as_str().to_owned()),

@@ -73,7 +73,8 @@ pub(super) async fn insert<C: ConnectionTrait + Sync>(
     let mut touched = 0;
     while let Some(size) = LADDER.into_iter().find(|size| *size <= rows.len()) {
         let values: Vec<Value> = rows.by_ref().take(size).flatten().collect();
-        let sql = format!("INSERT INTO {into} VALUES {} {then}", data::sql::placeholders(size, columns));
+        let sql =
+            format!("INSERT INTO {into} VALUES {} {then}", data::sql::placeholders(Sql::dialect(conn), size, columns));
         touched += conn.run(&sql, values).await?;
     }
     Ok(touched)

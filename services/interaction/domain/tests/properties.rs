@@ -301,8 +301,11 @@ impl Customers for Historic {
     }
 }
 
+/// To whom each id and each identifier leads.
+type State = ([usize; N], [usize; N]);
+
 /// Merges of customers who stand, and splits that take a former id out again, with its identifier or without.
-fn history() -> impl Strategy<Value = (Vec<([usize; N], [usize; N])>, Vec<(News, [usize; 2])>)> {
+fn history() -> impl Strategy<Value = (Vec<State>, Vec<(News, [usize; 2])>)> {
     prop::collection::vec((0..N, 0..N, 0..4u8), 1..14).prop_map(|steps| {
         let (mut ids, mut identifiers) = (std::array::from_fn(|n| n), std::array::from_fn(|n| n));
         let mut states = vec![(ids, identifiers)];

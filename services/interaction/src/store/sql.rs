@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, QueryResult, TryGetable, Value, sea_query::ArrayT
 use terms::{Fault, Id, IdKind, Tenant, Timestamp};
 use uuid::Uuid;
 
-/// How many keys one statement names at most: SQLite takes 32,766 parameters.
+/// How many keys one statement names at most.
 pub(super) const CHUNK: usize = 8_192;
 
 /// The parameters of a statement under construction; the tenant is always the first.
@@ -25,32 +25,30 @@ impl Params {
         format!("${}", self.values.len())
     }
 
-    /// Adds ids; gives the condition `= ANY ($2)` or `IN ($2, $3, …)`.
+    /// Adds ids; gives the condition `= ANY ($2)`, or on SQLite one over a list in JSON: one parameter, however many
+    /// they are.
     pub(super) fn ids<K: IdKind>(&mut self, ids: impl IntoIterator<Item = Id<K>>) -> String {
-        let ids: Vec<Uuid> = ids.into_iter().map(Id::uuid).collect();
         match self.dialect {
-            Dialect::Postgres => format!("= ANY ({})", self.add(ids)),
-            Dialect::Sqlite => self.one_of(ids),
+            Dialect::Postgres => {
+                let ids: Vec<Uuid> = ids.into_iter().map(Id::uuid).collect();
+                format!("= ANY ({})", self.add(ids))
+            }
+            Dialect::Sqlite => {
+                let quoted: Vec<String> = ids.into_iter().map(|id| format!("\"{}\"", id.uuid().simple())).collect();
+                format!("IN (SELECT unhex(value) FROM json_each({}))", self.add(format!("[{}]", quoted.join(","))))
+            }
         }
     }
 
-    /// Adds texts; gives the same.
-    pub(super) fn texts(&mut self, texts: Vec<String>) -> String {
+    /// Adds keys, which need no quoting; gives the same.
+    pub(super) fn keys(&mut self, keys: Vec<String>) -> String {
         match self.dialect {
-            Dialect::Postgres => format!("= ANY ({})", self.add(texts)),
-            Dialect::Sqlite => self.one_of(texts),
+            Dialect::Postgres => format!("= ANY ({})", self.add(keys)),
+            Dialect::Sqlite => {
+                let quoted: Vec<String> = keys.into_iter().map(|key| format!("\"{key}\"")).collect();
+                format!("IN (SELECT value FROM json_each({}))", self.add(format!("[{}]", quoted.join(","))))
+            }
         }
-    }
-
-    /// Repeats the last value up to a power of two: a few lengths only, so that few statements are kept prepared.
-    fn one_of<T: Into<Value> + Clone>(&mut self, items: Vec<T>) -> String {
-        let Some(last) = items.last().cloned() else { return "IN (NULL)".to_owned() };
-        let padding = items.len().next_power_of_two() - items.len();
-        let first = self.values.len() + 1;
-        self.values.extend(items.into_iter().map(Into::into));
-        self.values.extend(std::iter::repeat_n(last, padding).map(Into::into));
-        let places: Vec<String> = (first..=self.values.len()).map(|i| format!("${i}")).collect();
-        format!("IN ({})", places.join(", "))
     }
 
     pub(super) fn values(self) -> Vec<Value> {
@@ -134,7 +132,7 @@ impl Table {
         while let Some(size) = LADDER.into_iter().find(|size| *size <= rows.len()) {
             let mut values: Vec<Value> = Vec::with_capacity(size * self.columns.len());
             values.extend(rows.by_ref().take(size).flatten());
-            let places = data::sql::placeholders(size, self.columns.len());
+            let places = data::sql::placeholders(Dialect::Sqlite, size, self.columns.len());
             let sql = format!("INSERT INTO {} ({}) VALUES {places} {then}", self.name, self.names());
             touched += conn.run(&sql, values).await?;
         }

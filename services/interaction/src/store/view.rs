@@ -150,7 +150,7 @@ async fn newest<C: ConnectionTrait + Sync>(
         let customers: BTreeSet<CustomerId> = chunk.iter().map(|(id, _)| *id).collect();
         let names: BTreeSet<&str> = chunk.iter().map(|(_, topic)| topic.as_str()).collect();
         let customers = params.ids(customers);
-        let names = params.texts(names.into_iter().map(str::to_owned).collect());
+        let names = params.keys(names.into_iter().map(str::to_owned).collect());
         let depth = params.add(depth);
         let sql = format!(
             "SELECT {STATEMENT_COLUMNS} FROM statement s WHERE s.tenant = $1 AND s.customer {customers} \

@@ -134,7 +134,7 @@ async fn what_a_customer_said_holds_until_it_is_superseded_or_taken_back() {
         };
         let first = world.client.record_statement(tell("Bergen")).await.unwrap().into_inner().statement.unwrap();
         let second = world.client.record_statement(tell("Oslo")).await.unwrap().into_inner();
-        assert_eq!(second.superseded, [first.statement_id.clone()]);
+        assert_eq!(second.superseded, std::slice::from_ref(&first.statement_id));
         let second = second.statement.unwrap();
         assert_eq!((second.state, second.value.clone()), (StatementState::Current.into(), text("Oslo")));
         let list = ListStatementsRequest { customer: by_id(jane), include_history: true, ..Default::default() };

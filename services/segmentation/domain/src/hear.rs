@@ -384,9 +384,10 @@ fn settle_one(
         }
         let reason = if subject.erased { Reason::Erasure } else { Reason::Merge };
         let with = subject.survivor.filter(|_| !subject.erased).map(|id| id.to_string()).unwrap_or_default();
+        let now = now.max(subject.settled_at);
         let at = causes.last_at().filter(|at| *at > subject.settled_at && *at <= now).unwrap_or(now);
         subject.version += 1;
-        subject.settled_at = now.max(subject.settled_at);
+        subject.settled_at = now;
         return Some(leave_all(customer, memberships, reason, &with, at));
     }
     let facts = facts.as_ref()?;

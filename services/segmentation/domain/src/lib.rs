@@ -3,7 +3,8 @@
 //! | file | what is in it |
 //! |---|---|
 //! | [`segment`] | [`segment::Segment`]: a named rule, or a list by hand |
-//! | [`define`] | segments created, changed, deleted: pure decisions over the catalog |
+//! | [`create_segment`], [`update_segment`], [`delete_segment`] | pure decisions over the catalog |
+//! | [`definition`] | what they share: bodies, the schema of rules, builds |
 //! | [`catalog`] | all segments of a tenant; who uses whom; no circles |
 //! | [`ruleset`] | the compiled rules, in the order in which they are computed |
 //! | [`news`] | what the feeds of identity and interaction say |
@@ -14,7 +15,7 @@
 //! | `settle`, `eyes`, `cause` | one customer's memberships brought up to an instant, with reasons |
 //! | [`recompute`] | memberships computed because the clock or a definition moved |
 //! | [`membership`] | memberships and transitions |
-//! | [`preview`], [`clauses`](mod@clauses) | a definition tried out, and taken apart |
+//! | [`preview_segment`], [`clauses`](mod@clauses) | a definition tried out, and taken apart |
 //! | [`rfm`] | recency, frequency, monetary value |
 //! | [`ports`] | what a store must do; [`memory`]: one that does; [`contract`]: the exam of all |
 //!
@@ -32,7 +33,9 @@ mod cause;
 pub mod clauses;
 #[cfg(feature = "contract")]
 pub mod contract;
-pub mod define;
+pub mod create_segment;
+pub mod definition;
+pub mod delete_segment;
 mod eyes;
 pub mod facts;
 pub mod hear;
@@ -41,10 +44,11 @@ pub mod membership;
 pub mod memory;
 pub mod news;
 pub mod ports;
-pub mod preview;
+pub mod preview_segment;
 pub mod recompute;
 pub mod rfm;
 pub mod ruleset;
 pub mod segment;
 mod settle;
+pub mod update_segment;
 pub mod view;

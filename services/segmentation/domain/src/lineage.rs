@@ -2,8 +2,8 @@
 //!
 //! A merge of a customer makes all ids that lead to it lead to the survivor. A split names the ids that lead elsewhere
 //! from then on; others stay. Identity writes both into the partitions of all whom they concern, and partitions are
-//! read at different speeds: so they are kept with their places in identity's feed, and where an id leads is worked out from
-//! all that is known, as if it had come in order. Hearing one twice changes nothing.
+//! read at different speeds: so they are kept with their places in identity's feed, and where an id leads is worked out
+//! from all that is known, as if it had come in order. Hearing one twice changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 

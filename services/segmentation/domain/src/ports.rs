@@ -7,7 +7,7 @@ use terms::{CustomerId, Fault, Once, Revision, Tenant, Timestamp, Written};
 
 use crate::{
     catalog::Catalog,
-    define::Definition,
+    definition::Definition,
     membership::{Membership, Reason},
     news::News,
     rfm::{Purchase, Tally},

@@ -9,7 +9,7 @@ use terms::{CustomerId, Timestamp};
 
 use crate::{
     cause::{Causes, Known},
-    define::BuildOver,
+    definition::BuildOver,
     membership::Reason,
     ruleset::{Ruleset, Scope},
     segment::SegmentId,
@@ -71,6 +71,7 @@ fn recompute(
             subject.version += 1;
             subject.next_due = None;
             subject.settled_at = now.max(subject.settled_at);
+            let now = subject.settled_at;
             let reason = if subject.erased { Reason::Erasure } else { Reason::Merge };
             let with = subject.survivor.map(|id| id.to_string()).unwrap_or_default();
             leave_all(customer, memberships, reason, &with, now)

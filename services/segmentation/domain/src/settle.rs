@@ -2,9 +2,9 @@
 //!
 //! Membership at an instant is a pure function of the facts, the rules and the instant. Between two computations
 //! nothing but the clock moves, and rules say until when their results stand: so the instants at which anything can
-//! change are known ([`Subject::next_due`]). Settling walks through those that have passed, each at its own time, and ends at the
-//! present with what has become known since. A transition that the clock made carries the due instant, however late it
-//! is noticed.
+//! change are known ([`Subject::next_due`]). Settling walks through those that have passed, each at its own time, and
+//! ends at the present with what has become known since. A transition that the clock made carries the due instant,
+//! however late it is noticed.
 
 use terms::{CustomerId, Timestamp};
 
@@ -32,7 +32,10 @@ pub(crate) struct Settling<'a> {
 
 impl Settling<'_> {
     /// Computes every segment of `scope`. `causes` is what became known since the last time.
+    ///
+    /// A transaction that began earlier may come to a customer later: time does not go back for the customer.
     pub(crate) fn settle(self, scope: &Scope, causes: &Causes, now: Timestamp) -> Vec<Transition> {
+        let now = now.max(self.subject.settled_at);
         let eyes = Eyes::new(self.ruleset, &self.subject.attributes, self.facts, self.memberships);
         let mut pen = Pen {
             ruleset: self.ruleset,
@@ -45,7 +48,7 @@ impl Settling<'_> {
             // Others stand as they were: nobody is due (see `build_scope`).
             let until = pen.step(&eyes, places.iter().copied(), now, |place| causes.of(self.ruleset, place, now, now));
             self.subject.next_due = earlier(self.subject.next_due, until);
-            self.subject.settled_at = now.max(self.subject.settled_at);
+            self.subject.settled_at = now;
         } else {
             let mut floor = self.subject.settled_at;
             let mut due = self.subject.next_due.filter(|due| *due <= now);
@@ -62,7 +65,7 @@ impl Settling<'_> {
                     |place| if causes.is_empty() { last.clone() } else { causes.of(self.ruleset, place, floor, now) };
                 self.subject.next_due = pen.step(&eyes, 0..self.ruleset.len(), now, of);
             }
-            self.subject.settled_at = now.max(self.subject.settled_at);
+            self.subject.settled_at = now;
         }
         self.subject.version += 1;
         pen.transitions

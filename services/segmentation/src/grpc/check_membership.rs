@@ -8,7 +8,7 @@ use segmentation_domain::{
     catalog::Catalog,
     membership::Memberships,
     ports::Store,
-    preview::{Trial, actual},
+    preview_segment::{Trial, actual},
     recompute::expected_exits,
     segment::{Segment, SegmentId},
     view::Person,

@@ -2,7 +2,7 @@
 
 use host::{Call, decode as fields};
 use rapport_proto::segmentation::v1::{CreateSegmentRequest, CreateSegmentResponse};
-use segmentation_domain::define::{Draft, create_segment as decide};
+use segmentation_domain::create_segment::{Draft, create_segment as decide};
 use terms::{Fault, Violations};
 
 use super::{Ports, decode, rpc};
@@ -51,7 +51,7 @@ fn checked(body: CreateSegmentRequest) -> Result<(Draft, decode::Given), Fault> 
         name: segment.name,
         display_name: decode::checked(display_name)?,
         description: decode::checked(description)?,
-        body: segmentation_domain::define::Body::List(Vec::new()),
+        body: segmentation_domain::definition::Body::List(Vec::new()),
     };
     Ok((draft, decode::checked(given)?))
 }

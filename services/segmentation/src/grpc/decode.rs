@@ -3,7 +3,7 @@
 use host::{Call, decode};
 use rapport_proto::{segmentation::v1::segment::Kind as WireKind, r#type::v1::CustomerRef as WireRef};
 use segmentation_domain::{
-    define::Body,
+    definition::Body,
     segment::{MAX_LISTED, SegmentRef},
 };
 use terms::{CustomerId, CustomerRef, Fault, Reason, Revision, Violations};

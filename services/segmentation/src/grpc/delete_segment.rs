@@ -2,7 +2,7 @@
 
 use host::{Call, decode as fields};
 use rapport_proto::segmentation::v1::{DeleteSegmentRequest, DeleteSegmentResponse};
-use segmentation_domain::{define::delete_segment as decide, segment::SegmentRef};
+use segmentation_domain::{delete_segment::delete_segment as decide, segment::SegmentRef};
 use terms::{Fault, Violations};
 
 use super::{Ports, decode, rpc};

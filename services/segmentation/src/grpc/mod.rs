@@ -23,7 +23,7 @@ use rapport_proto::{
 };
 use segmentation_domain::{
     catalog::Catalog,
-    define::{BuildOver, Definition},
+    definition::{BuildOver, Definition},
     ports::Store,
     segment::{Segment as Stored, SegmentId},
 };

@@ -4,7 +4,7 @@ use host::Call;
 use rapport_proto::segmentation::v1::{AttributeInfluence, PreviewSegmentRequest, PreviewSegmentResponse};
 use segmentation_domain::{
     ports::Store,
-    preview::{Trial, Tried},
+    preview_segment::{Trial, Tried},
     segment::{MAX_DEFINITION, SegmentId, SegmentRef},
 };
 use terms::{Fault, Revision, Violations};

@@ -3,8 +3,8 @@
 use host::{Call, decode as fields};
 use rapport_proto::segmentation::v1::{UpdateSegmentRequest, UpdateSegmentResponse, segment::Kind};
 use segmentation_domain::{
-    define::{Edit, update_segment as decide},
     segment::SegmentRef,
+    update_segment::{Edit, update_segment as decide},
 };
 use terms::{Fault, Violations};
 

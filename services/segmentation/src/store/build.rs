@@ -9,7 +9,7 @@ use std::{
 use data::{Dialect, Sql, Tx};
 use futures::FutureExt;
 use segmentation_domain::{
-    define::BuildOver,
+    definition::BuildOver,
     ports::BuildStep,
     recompute::{build_scope, rebuild},
     ruleset::Scope,

@@ -3,7 +3,7 @@
 use data::{Dialect, Sql, Tx};
 use futures::FutureExt;
 use segmentation_domain::{
-    define::{BuildOver, Definition},
+    definition::{BuildOver, Definition},
     ports::Decide,
     segment::{Segment, SegmentId},
 };

@@ -83,7 +83,7 @@ impl Replica {
                 let sql = format!(
                     "INSERT INTO feed_cursor (consumer, service, partition, xid, seq, owner, lease_until) VALUES {} \
                      ON CONFLICT (consumer, service, partition) DO NOTHING",
-                    placeholders(usize::from(PARTITIONS), 7)
+                    placeholders(tx.dialect(), usize::from(PARTITIONS), 7)
                 );
                 tx.conn().run(&sql, values).await.map(drop)
             }

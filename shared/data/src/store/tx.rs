@@ -78,7 +78,10 @@ impl Tx {
 
     /// Says who causes what is published from here on: a credential's subject. Unsaid, it is the service.
     pub fn act_as(&self, actor: &str) {
-        self.notes.lock().actor = Some(actor.into());
+        let mut notes = self.notes.lock();
+        if notes.actor.as_deref() != Some(actor) {
+            notes.actor = Some(actor.into());
+        }
     }
 
     /// Publishes a change in this service's feed. Entries are written together, in this order, before the commit;

@@ -26,13 +26,16 @@ pub use history::*;
 pub use segments::*;
 
 use crate::{
-    define::{Body, Draft, Edit, create_segment, delete_segment, update_segment},
+    create_segment::{Draft, create_segment},
+    definition::Body,
+    delete_segment::delete_segment,
     facts::Attributes,
     membership::Reason,
     news::{Address, Event, InteractionId, News, Statement, StatementId, What},
     ports::{Stay, Store},
     recompute::from_scratch,
     segment::{Segment, SegmentId, SegmentRef},
+    update_segment::{Edit, update_segment},
 };
 
 /// Where every exam begins: 2026-01-01T00:00:00Z.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use terms::{Fault, Once, Reason as Why};
 
 use super::*;
-use crate::{catalog::Catalog, define::Definition, membership::Reason, segment::State};
+use crate::{catalog::Catalog, definition::Definition, membership::Reason, segment::State};
 
 fn draft(name: &str, source: &str) -> Draft {
     Draft {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     catalog::Catalog,
     clauses::clauses,
-    define::{compile, segments_of},
+    definition::{compile, segments_of},
     eyes::Eyes,
     ruleset::{Needs, Ruleset},
     segment::{Kind, Segment, SegmentId, State},
