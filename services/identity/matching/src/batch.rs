@@ -1,0 +1,58 @@
+//! Whole data sets: block, score, cluster.
+
+use rustc_hash::FxHashMap;
+
+use crate::{
+    block::{Blocks, BlockingReport},
+    cluster::{Edge, Rules, agglomerate, components},
+    corpus::{Corpus, RecordIndex},
+    guard::{CannotLinks, vetoes},
+    model::Model,
+    score::Scorer,
+};
+
+/// What matching a data set found.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// The cluster of each record, by its index: the least index of the cluster.
+    pub cluster: Vec<RecordIndex>,
+    /// Pairs in the grey zone, and pairs above it that were not joined; best first.
+    pub review: Vec<Edge>,
+    pub blocking: BlockingReport,
+}
+
+/// Matches all records of a corpus whose values were weighed by this model.
+pub fn match_records(model: &Model, corpus: &Corpus, cannot_links: &CannotLinks) -> Outcome {
+    let weights = model.weights();
+    let scorer = Scorer::new(corpus, &weights);
+    let mut edges = Vec::new();
+    let blocking = Blocks::new(corpus, &model.stop_keys).for_each_pair(|a, b| {
+        let score = scorer.score(a, b);
+        if score >= model.thresholds.review {
+            edges.push(Edge { a, b, score });
+        }
+    });
+    let mut proposals: Vec<Edge> = Vec::new();
+    proposals.extend(edges.iter().filter(|edge| {
+        edge.score >= model.thresholds.merge && vetoes(corpus, cannot_links, edge.a, edge.b).is_empty()
+    }));
+    let rules = Rules { scorer, cannot_links, cohesion: model.thresholds.review };
+    let mut cluster: Vec<RecordIndex> = corpus.indices().collect();
+    let components = components(scorer, &proposals);
+    let mut component_of: FxHashMap<RecordIndex, usize> = FxHashMap::default();
+    for (number, component) in components.iter().enumerate() {
+        component_of.extend(component.iter().map(|index| (*index, number)));
+    }
+    proposals.sort_unstable_by_key(|edge| component_of[&edge.a]);
+    for edges in proposals.chunk_by_mut(|x, y| component_of[&x.a] == component_of[&y.a]) {
+        let component = &components[component_of[&edges[0].a]];
+        for members in agglomerate(rules, component, edges) {
+            let least = members.iter().copied().min().unwrap_or_default();
+            members.iter().for_each(|index| cluster[*index as usize] = least);
+        }
+    }
+    edges.retain(|edge| cluster[edge.a as usize] != cluster[edge.b as usize]);
+    let ends = |edge: &Edge| (corpus.key(edge.a).min(corpus.key(edge.b)), corpus.key(edge.a).max(corpus.key(edge.b)));
+    edges.sort_unstable_by(|x, y| y.score.cmp(&x.score).then_with(|| ends(x).cmp(&ends(y))));
+    Outcome { cluster, review: edges, blocking }
+}

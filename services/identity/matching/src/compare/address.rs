@@ -1,0 +1,122 @@
+//! Addresses: premise (number, street, unit) and area (locality, postcode, region) in one comparison.
+
+use super::{Context, Found};
+use crate::{
+    corpus::{AddressRow, Corpus},
+    frequency::Field,
+    level::{Comparison, MISSING, address},
+    lexicon::{Lexicon, NONE, Term},
+    similarity::{jaro_winkler, may_reach, within_one_edit},
+    weight::Weight,
+};
+
+/// The best of any address of one with any of the other.
+pub(super) fn compare(context: Context<'_>, xs: &[AddressRow], ys: &[AddressRow]) -> Found {
+    let mut best = Found::MISSING;
+    for x in xs {
+        for y in ys {
+            best = best.better(pair(context, x, y), context.weights, Comparison::Address);
+        }
+    }
+    best
+}
+
+fn pair(context: Context<'_>, x: &AddressRow, y: &AddressRow) -> Found {
+    let premise = premise(context.corpus, x, y);
+    let (area, agreed) = area(context.corpus, x, y);
+    let level = address::level(premise, area);
+    if level == MISSING {
+        return Found::MISSING;
+    }
+    let surprises = &context.corpus.surprises;
+    let adjustment = match premise {
+        address::PREMISE_EXACT if x.premise == y.premise => {
+            context.exactly(Field::Premise, surprises.of(Field::Premise, x.premise))
+        }
+        address::PREMISE_EXACT | address::PREMISE_SIMILAR => {
+            let (a, b) = (surprises.of(Field::Premise, x.premise), surprises.of(Field::Premise, y.premise));
+            (a.exact.min(b.exact) - context.weights.usual(Field::Premise)).min(Weight::ZERO)
+        }
+        _ => match (area, agreed) {
+            (address::AREA_EXACT | address::AREA_ONE, Some((field, term))) => {
+                context.exactly(field, surprises.of(field, term))
+            }
+            _ => Weight::ZERO,
+        },
+    };
+    Found { level, adjustment }
+}
+
+fn premise(corpus: &Corpus, x: &AddressRow, y: &AddressRow) -> u8 {
+    if x.street == NONE || y.street == NONE {
+        return address::ABSENT;
+    }
+    let street = likeness(&corpus.lexicons.streets, x.street, y.street);
+    let number = if x.number == NONE || y.number == NONE {
+        None
+    } else {
+        Some(likeness(&corpus.lexicons.codes, x.number, y.number))
+    };
+    // Two flats in one house are two premises that share the street.
+    let units_differ = x.unit != NONE && y.unit != NONE && x.unit != y.unit;
+    match (street, number) {
+        (Likeness::Same, Some(Likeness::Same)) if !units_differ => address::PREMISE_EXACT,
+        (Likeness::Same | Likeness::Near, Some(Likeness::Same)) => address::PREMISE_SIMILAR,
+        (Likeness::Same, Some(Likeness::Near)) => address::PREMISE_SIMILAR,
+        (Likeness::Same | Likeness::Near, _) => address::PREMISE_STREET,
+        (Likeness::Other, _) => address::PREMISE_DIFFERENT,
+    }
+}
+
+/// The level of the area, and a value that agrees.
+fn area(corpus: &Corpus, x: &AddressRow, y: &AddressRow) -> (u8, Option<(Field, Term)>) {
+    let places = &corpus.lexicons.places;
+    let locality = known(x.locality, y.locality).map(|()| likeness(places, x.locality, y.locality));
+    let postcode = known(x.postcode, y.postcode).map(|()| likeness(&corpus.lexicons.codes, x.postcode, y.postcode));
+    let by_postcode = Some((Field::Postcode, x.postcode));
+    let by_locality = Some((Field::Locality, x.locality));
+    use Likeness::{Near, Other, Same};
+    match (locality, postcode) {
+        (None | Some(Same | Near), Some(Same)) => (address::AREA_EXACT, by_postcode),
+        (Some(Same), None) => (address::AREA_EXACT, by_locality),
+        (Some(Same), Some(Near)) => (address::AREA_EXACT, by_locality),
+        (Some(Other), Some(Same)) => (address::AREA_ONE, by_postcode),
+        (Some(Same), Some(Other)) => (address::AREA_ONE, by_locality),
+        (Some(Near), _) | (_, Some(Near)) => (address::AREA_SIMILAR, None),
+        (Some(Other), _) | (_, Some(Other)) => (address::AREA_DIFFERENT, None),
+        (None, None) => (address::ABSENT, None),
+    }
+}
+
+fn known(x: Term, y: Term) -> Option<()> {
+    (x != NONE && y != NONE).then_some(())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Likeness {
+    Same,
+    Near,
+    Other,
+}
+
+const NEAR: u32 = 880;
+
+fn likeness(lexicon: &Lexicon, x: Term, y: Term) -> Likeness {
+    if x == y {
+        return Likeness::Same;
+    }
+    let (a, b) = (lexicon.word(x), lexicon.word(y));
+    let digits = a.bytes().iter().chain(b.bytes()).all(u8::is_ascii_digit);
+    let near = if digits {
+        a.bytes().len().max(b.bytes().len()) > 2 && within_one_edit(a.bytes(), b.bytes())
+    } else {
+        // One place within the other: `salem` and `west salem`.
+        let (xs, ys) = (lexicon.parts(a), lexicon.parts(b));
+        xs.contains(&y)
+            || ys.contains(&x)
+            || (a.bytes().len().min(b.bytes().len()) >= 4 && within_one_edit(a.bytes(), b.bytes()))
+            || (may_reach((a.bytes(), a.letters), (b.bytes(), b.letters), NEAR)
+                && jaro_winkler(a.bytes(), b.bytes()) >= NEAR)
+    };
+    if near { Likeness::Near } else { Likeness::Other }
+}

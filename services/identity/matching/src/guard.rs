@@ -1,0 +1,167 @@
+//! Guards: what forbids that two records are one person, whatever their score.
+
+use std::{collections::BTreeSet, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    compare::{birth_date_level, name_level, shares_identifier},
+    corpus::{Corpus, NameRow, RecordIndex},
+    level::{MISSING, birth, name},
+    lexicon::{Lexicon, NONE, Term},
+    normalize::date::PartialDate,
+    record::RecordKey,
+};
+
+/// Why two records must not be joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Veto {
+    /// Somebody said so: a split, a steward's decision.
+    CannotLink,
+    /// Two different values of an identifier that nobody has two of, both verified.
+    Identifier,
+    /// Birth dates further apart than typing errors explain.
+    BirthDate,
+    /// Senior and junior.
+    Generation,
+    /// Two given names that are not forms of one: twins, siblings, spouses.
+    GivenName,
+}
+
+impl Veto {
+    pub const ALL: [Veto; 5] =
+        [Veto::CannotLink, Veto::Identifier, Veto::BirthDate, Veto::Generation, Veto::GivenName];
+
+    /// A sentence for a steward.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Veto::CannotLink => "they were declared to be two",
+            Veto::Identifier => "their verified identifiers of one kind differ",
+            Veto::BirthDate => "their birth dates are further apart than typing errors explain",
+            Veto::Generation => "one is senior, the other junior (or another bearer of the name)",
+            Veto::GivenName => "their given names are not forms of one name",
+        }
+    }
+}
+
+/// A set of vetoes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Vetoes(u8);
+
+impl Vetoes {
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+    pub fn contains(self, veto: Veto) -> bool {
+        self.0 & (1 << veto as u8) != 0
+    }
+    pub fn iter(self) -> impl Iterator<Item = Veto> {
+        Veto::ALL.into_iter().filter(move |veto| self.contains(*veto))
+    }
+    fn set(&mut self, veto: Veto, holds: bool) {
+        self.0 |= u8::from(holds) << veto as u8;
+    }
+}
+
+impl fmt::Display for Vetoes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reasons: Vec<&str> = self.iter().map(Veto::reason).collect();
+        f.write_str(&reasons.join("; "))
+    }
+}
+
+/// Pairs of records that were declared to be two people.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CannotLinks(BTreeSet<(RecordKey, RecordKey)>);
+
+impl CannotLinks {
+    pub fn insert(&mut self, a: RecordKey, b: RecordKey) -> bool {
+        self.0.insert((a.min(b), a.max(b)))
+    }
+    pub fn remove(&mut self, a: RecordKey, b: RecordKey) -> bool {
+        self.0.remove(&(a.min(b), a.max(b)))
+    }
+    pub fn contains(&self, a: RecordKey, b: RecordKey) -> bool {
+        !self.0.is_empty() && self.0.contains(&(a.min(b), a.max(b)))
+    }
+    pub fn iter(&self) -> impl Iterator<Item = (RecordKey, RecordKey)> {
+        self.0.iter().copied()
+    }
+}
+
+/// What forbids to join two records.
+pub fn vetoes(corpus: &Corpus, cannot_links: &CannotLinks, a: RecordIndex, b: RecordIndex) -> Vetoes {
+    let (x, y) = (corpus.person(a), corpus.person(b));
+    let mut vetoes = Vetoes::default();
+    vetoes.set(Veto::CannotLink, cannot_links.contains(corpus.key(a), corpus.key(b)));
+    vetoes.set(Veto::Identifier, identifiers_conflict(corpus, a, b));
+    vetoes.set(Veto::BirthDate, birth_dates_conflict(x.birth_date, y.birth_date));
+    let (xs, ys) = (x.names.of(&corpus.names), y.names.of(&corpus.names));
+    vetoes.set(Veto::Generation, generations_conflict(xs, ys));
+    let given = given_names_conflict(&corpus.lexicons.names, xs, ys) && !shares_identifier(corpus, a, b);
+    vetoes.set(Veto::GivenName, given);
+    vetoes
+}
+
+fn identifiers_conflict(corpus: &Corpus, a: RecordIndex, b: RecordIndex) -> bool {
+    let (x, y) = (corpus.person(a), corpus.person(b));
+    let (xs, ys) = (x.identifiers.of(&corpus.identifiers), y.identifiers.of(&corpus.identifiers));
+    xs.iter().filter(|x| x.verified_unique).any(|x| {
+        let mut same_kind = ys.iter().filter(|y| y.verified_unique && y.namespace == x.namespace).peekable();
+        same_kind.peek().is_some() && same_kind.all(|y| y.value != x.value)
+    })
+}
+
+/// Two typing errors at most are forgiven in any two dates.
+const SLIPS: usize = 2;
+
+fn birth_dates_conflict(x: PartialDate, y: PartialDate) -> bool {
+    if x.is_missing() || y.is_missing() || birth_date_level(x, y) != birth::DIFFERENT {
+        return false;
+    }
+    if x.is_whole() && y.is_whole() {
+        let digits = |date: PartialDate| format!("{:04}{:02}{:02}", date.year(), date.month(), date.day());
+        return digits(x).bytes().zip(digits(y).bytes()).filter(|(a, b)| a != b).count() > SLIPS;
+    }
+    // Of partial dates the years must be clearly apart.
+    x.year() != 0 && y.year() != 0 && x.year().abs_diff(y.year()) > 2
+}
+
+fn generations_conflict(xs: &[NameRow], ys: &[NameRow]) -> bool {
+    let stated = |names: &[NameRow]| names.iter().map(|name| name.generation).find(|g| *g != 0);
+    matches!((stated(xs), stated(ys)), (Some(a), Some(b)) if a != b)
+}
+
+/// Whether no name of one can be read as a name of the other.
+fn given_names_conflict(lexicon: &Lexicon, xs: &[NameRow], ys: &[NameRow]) -> bool {
+    let mut compared = false;
+    for x in xs {
+        for y in ys {
+            if x.given == NONE || y.given == NONE {
+                return false;
+            }
+            compared = true;
+            let forms = |a: Term, b: Term| a != NONE && b != NONE && !differ(lexicon, a, b);
+            // The second given name may be the one that is used; given name and surname may have changed places.
+            if forms(x.given, y.given)
+                || forms(x.middle, y.given)
+                || forms(x.given, y.middle)
+                || forms(x.given, y.surname)
+                || forms(x.surname, y.given)
+            {
+                return false;
+            }
+        }
+    }
+    compared
+}
+
+/// Two names that are somewhat similar differ if both are well known as names of their own.
+fn differ(lexicon: &Lexicon, x: Term, y: Term) -> bool {
+    match name_level(lexicon, x, y, true) {
+        name::DIFFERENT => true,
+        name::WEAK => !lexicon.word(x).formals.is_empty() && !lexicon.word(y).formals.is_empty(),
+        MISSING | _ => false,
+    }
+}

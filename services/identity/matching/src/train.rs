@@ -1,0 +1,103 @@
+//! Fitting a model to data without labels.
+
+use crate::{
+    block,
+    compare::{Found, Sink, compare},
+    corpus::Corpus,
+    frequency::SMOOTHING,
+    level::{COMPARISONS, Comparison},
+    lexicon::mix,
+    model::{LEVELS, Model, Weights},
+    score::Scorer,
+    weight::Weight,
+};
+
+/// How many random pairs the u-probabilities are read from.
+const RANDOM_PAIRS: u64 = 1_000_000;
+
+/// The weight of the shipped u-probabilities against counted pairs.
+const PRIOR_PAIRS: f64 = 2_000.0;
+
+/// Adapts a model to a population: frequencies of values, u-probabilities from random pairs, the prior from the number
+/// of records, stop keys from the sizes of blocks. m-probabilities and thresholds stay. Deterministic.
+///
+/// Values of the corpus are weighed by the new model.
+pub fn adapt(base: &Model, corpus: &mut Corpus) -> Model {
+    let mut model = base.clone();
+    model.frequencies = corpus.frequencies();
+    model.prior = prior(corpus.len());
+    model.stop_keys = block::stop_keys(corpus, block::LARGEST_BLOCK);
+    corpus.weigh(&model.frequencies, true);
+    estimate_u(&mut model, corpus);
+    model.version = format!("{}+{}", base.version, corpus.len());
+    model
+}
+
+/// The prior of a population: each record has about one other of the same person.
+pub fn prior(records: usize) -> Weight {
+    Weight::bits(-(records as f64 + SMOOTHING).log2())
+}
+
+/// u-probabilities from random pairs. A pair counts by its probability of being two people, or the few matches among
+/// the pairs of a small data set would pass for chance.
+fn estimate_u(model: &mut Model, corpus: &Corpus) {
+    let weights = model.weights();
+    let scorer = Scorer::new(corpus, &weights);
+    let mut counts = [[0.0; LEVELS]; COMPARISONS];
+    for_random_pairs(corpus.len() as u64, RANDOM_PAIRS, |a, b| {
+        let mut tally = Tally { weights: &weights, sum: weights.prior, found: [0; COMPARISONS] };
+        compare(scorer.context(), a, b, &mut tally);
+        let stranger = 1.0 - tally.sum.probability();
+        for (comparison, level) in tally.found.iter().enumerate().filter(|(_, level)| **level > 0) {
+            counts[comparison][usize::from(*level)] += stranger;
+        }
+    });
+    for comparison in Comparison::ALL {
+        let counts = &counts[comparison.index()];
+        let probabilities = &mut model.comparisons[comparison.index()];
+        for class in 1..=3 {
+            let members: Vec<usize> =
+                (1..probabilities.class.len()).filter(|at| probabilities.class[*at] == class).collect();
+            let total: f64 = members.iter().map(|at| counts[*at]).sum();
+            for at in members {
+                probabilities.u[at] = (counts[at] + PRIOR_PAIRS * probabilities.u[at]) / (total + PRIOR_PAIRS);
+            }
+        }
+    }
+}
+
+/// Levels and sum of one pair.
+struct Tally<'a> {
+    weights: &'a Weights,
+    sum: Weight,
+    found: [u8; COMPARISONS],
+}
+
+impl Sink for Tally<'_> {
+    fn note(&mut self, comparison: Comparison, found: Found) {
+        self.sum += found.weight(self.weights, comparison);
+        let level = &mut self.found[comparison.index()];
+        if *level == 0 {
+            *level = found.level;
+        }
+    }
+}
+
+/// Visits `most` random pairs of `n` records, or each pair once if there are no more. The same every time.
+fn for_random_pairs(n: u64, most: u64, mut visit: impl FnMut(u32, u32)) {
+    if n < 2 {
+        return;
+    }
+    if n * (n - 1) / 2 <= most {
+        for a in 0..n {
+            for b in a + 1..n {
+                visit(a as u32, b as u32);
+            }
+        }
+        return;
+    }
+    for draw in 0..most {
+        let (a, b) = (mix(2 * draw + 1) % n, mix(2 * draw + 2) % (n - 1));
+        visit(a as u32, if b >= a { b + 1 } else { b } as u32);
+    }
+}
