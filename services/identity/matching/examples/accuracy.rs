@@ -19,7 +19,7 @@ fn run(name: &str, people: People, verbose: bool) {
     for i in 0..n { groups.entry(&people.truth[i as usize]).or_default().push(i); }
     println!("--- missed");
     for g in groups.values() { for (k, a) in g.iter().enumerate() { for b in &g[k+1..] {
-        if outcome.cluster[*a as usize] != outcome.cluster[*b as usize] && shown < 40 { shown += 1;
+        if outcome.cluster[*a as usize] != outcome.cluster[*b as usize] && shown < 2000 { shown += 1;
             println!("{} {:?} {}\n   {}\n   {}", scorer.score(*a,*b), scorer.pattern(*a,*b).0, identity_matching::guard::vetoes(&corpus,&CannotLinks::default(),*a,*b), show(*a), show(*b)); }
     }}}
     println!("--- wrong");
@@ -27,7 +27,7 @@ fn run(name: &str, people: People, verbose: bool) {
     for i in 0..n { groups.entry(outcome.cluster[i as usize]).or_default().push(i); }
     shown = 0;
     for g in groups.values() { for (k, a) in g.iter().enumerate() { for b in &g[k+1..] {
-        if people.truth[*a as usize] != people.truth[*b as usize] && shown < 40 { shown += 1;
+        if people.truth[*a as usize] != people.truth[*b as usize] && shown < 2000 { shown += 1;
             println!("{} {:?}\n   {}\n   {}", scorer.score(*a,*b), scorer.pattern(*a,*b).0, show(*a), show(*b)); }
     }}}
 }

@@ -19,6 +19,8 @@ pub fn model() -> Model {
         version: "shipped-1".into(),
         // One match among 100,000 pairs, until the number of records is known.
         prior: Weight(-16_610),
+        relatives: Weight(-16_610),
+        shared: Comparison::ALL.into_iter().map(shared_by_relatives).collect(),
         thresholds: Thresholds { merge: Weight(MERGE), review: Weight(REVIEW) },
         comparisons: (0..COMPARISONS).map(|index| probabilities(Comparison::ALL[index])).collect(),
         frequencies: Frequencies::default(),
@@ -30,6 +32,22 @@ pub fn model() -> Model {
 const MERGE: i32 = 6_000;
 /// Odds of about 1 to 2.
 const REVIEW: i32 = -1_000;
+
+/// What people of one household have in common. Fathers and sons share a name, twins a birth date, couples an address
+/// for mail.
+fn shared_by_relatives(comparison: Comparison) -> f64 {
+    match comparison {
+        Comparison::Surname => 0.75,
+        Comparison::Address => 0.85,
+        Comparison::Phone => 0.35,
+        Comparison::Email => 0.10,
+        Comparison::GivenName | Comparison::BirthDate => 0.015,
+        Comparison::MiddleName => 0.03,
+        Comparison::Organisation | Comparison::Extra => 0.20,
+        Comparison::Identifier => 1e-4,
+        Comparison::NameOrder | Comparison::Generation | Comparison::Gender => 0.0,
+    }
+}
 
 /// Level by level from level 1 on: m, u.
 fn probabilities(comparison: Comparison) -> Probabilities {

@@ -59,8 +59,12 @@ impl Probabilities {
 pub struct Model {
     /// Names the model in explanations and in stored evidence.
     pub version: String,
-    /// log2 of the odds that two records drawn at random are one person.
+    /// log2 of the odds that two records drawn at random are one person, against strangers.
     pub prior: Weight,
+    /// log2 of the odds that two records drawn at random are two relatives (people of one household), against strangers.
+    pub relatives: Weight,
+    /// By [`Comparison::index`]: the probability that two relatives share what it compares, as one person would.
+    pub shared: Vec<f64>,
     pub thresholds: Thresholds,
     /// By [`Comparison::index`].
     pub comparisons: Vec<Probabilities>,
@@ -83,10 +87,13 @@ impl Model {
     /// The model as tables of whole numbers, for scoring.
     pub fn weights(&self) -> Weights {
         let mut table = [[Weight::ZERO; LEVELS]; COMPARISONS];
+        let mut relative = [[Weight::ZERO; LEVELS]; COMPARISONS];
         for comparison in Comparison::ALL {
             let probabilities = self.probabilities(comparison);
             for level in 1..comparison.levels().len() {
                 table[comparison.index()][level] = probabilities.weight(level as Level);
+                let (m, u, shared) = (probabilities.m[level], probabilities.u[level], self.shared[comparison.index()]);
+                relative[comparison.index()][level] = Weight::of_ratio(shared * m + (1.0 - shared) * u, u);
             }
         }
         let exact = |comparison: Comparison, level: Level| {
@@ -109,7 +116,7 @@ impl Model {
         ] {
             usual[field as usize] = weight;
         }
-        Weights { prior: self.prior, table, usual }
+        Weights { prior: self.prior, relatives: self.relatives, table, relative, usual }
     }
 }
 
@@ -120,7 +127,9 @@ pub const LEVELS: usize = 25;
 #[derive(Clone, Debug)]
 pub struct Weights {
     pub prior: Weight,
+    pub relatives: Weight,
     table: [[Weight; LEVELS]; COMPARISONS],
+    relative: [[Weight; LEVELS]; COMPARISONS],
     /// -log2 u of the exact level: the surprise that the level's weight already contains.
     usual: [Weight; crate::frequency::FIELD_COUNT],
 }
@@ -128,6 +137,11 @@ pub struct Weights {
 impl Weights {
     pub fn of(&self, comparison: Comparison, level: Level) -> Weight {
         self.table[comparison.index()][usize::from(level)]
+    }
+    /// The weight of a level for being relatives, with the adjustment of the value that is shared.
+    pub fn of_relatives(&self, comparison: Comparison, level: Level, adjustment: Weight) -> Weight {
+        let weight = self.relative[comparison.index()][usize::from(level)];
+        if weight > Weight::ZERO { (weight + adjustment).max(Weight::ZERO) } else { weight }
     }
     pub fn usual(&self, field: Field) -> Weight {
         self.usual[field as usize]

@@ -25,9 +25,9 @@ impl<'a> Scorer<'a> {
 
     /// The match weight of a pair, prior included. The same in either order.
     pub fn score(&self, a: RecordIndex, b: RecordIndex) -> Weight {
-        let mut total = Total { weights: self.context.weights, sum: self.context.weights.prior };
+        let mut total = Total::new(self.context.weights);
         compare(self.context, a, b, &mut total);
-        total.sum
+        total.score()
     }
 
     /// The level of every comparison of a pair.
@@ -42,15 +42,40 @@ impl<'a> Scorer<'a> {
     }
 }
 
-struct Total<'a> {
+/// Sums for one person and for two relatives, both against strangers.
+pub(crate) struct Total<'a> {
     weights: &'a Weights,
-    sum: Weight,
+    person: Weight,
+    relatives: Weight,
+}
+
+impl<'a> Total<'a> {
+    pub(crate) fn new(weights: &'a Weights) -> Total<'a> {
+        Total { weights, person: weights.prior, relatives: weights.relatives }
+    }
+    pub(crate) fn score(&self) -> Weight {
+        self.person - against_strangers(self.relatives)
+    }
 }
 
 impl Sink for Total<'_> {
     #[inline]
     fn note(&mut self, comparison: Comparison, found: Found) {
-        self.sum += found.weight(self.weights, comparison);
+        self.person += found.weight(self.weights, comparison);
+        self.relatives += self.weights.of_relatives(comparison, found.level, found.adjustment);
+    }
+}
+
+/// What being strangers or relatives is worth against being strangers: log2 (1 + 2^relatives).
+pub(crate) fn against_strangers(relatives: Weight) -> Weight {
+    const NEGLIGIBLE: Weight = Weight(-11_000);
+    const CERTAIN: Weight = Weight(20_000);
+    if relatives < NEGLIGIBLE {
+        Weight::ZERO
+    } else if relatives > CERTAIN {
+        relatives
+    } else {
+        Weight::bits(relatives.as_bits().exp2().ln_1p() / std::f64::consts::LN_2)
     }
 }
 

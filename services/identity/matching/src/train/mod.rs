@@ -1,5 +1,7 @@
 //! Fitting a model to data without labels.
 
+pub mod expect;
+
 use crate::{
     block,
     compare::{Found, Sink, compare},
@@ -7,8 +9,8 @@ use crate::{
     frequency::SMOOTHING,
     level::{COMPARISONS, Comparison},
     lexicon::mix,
-    model::{LEVELS, Model, Weights},
-    score::Scorer,
+    model::{LEVELS, Model},
+    score::{Scorer, Total},
     weight::Weight,
 };
 
@@ -26,9 +28,11 @@ pub fn adapt(base: &Model, corpus: &mut Corpus) -> Model {
     let mut model = base.clone();
     model.frequencies = corpus.frequencies();
     model.prior = prior(corpus.len());
+    model.relatives = model.prior;
     model.stop_keys = block::stop_keys(corpus, block::LARGEST_BLOCK);
     corpus.weigh(&model.frequencies, true);
     estimate_u(&mut model, corpus);
+    expect::maximise(&mut model, corpus);
     model.version = format!("{}+{}", base.version, corpus.len());
     model
 }
@@ -45,9 +49,9 @@ fn estimate_u(model: &mut Model, corpus: &Corpus) {
     let scorer = Scorer::new(corpus, &weights);
     let mut counts = [[0.0; LEVELS]; COMPARISONS];
     for_random_pairs(corpus.len() as u64, RANDOM_PAIRS, |a, b| {
-        let mut tally = Tally { weights: &weights, sum: weights.prior, found: [0; COMPARISONS] };
+        let mut tally = Tally { total: Total::new(&weights), found: [0; COMPARISONS] };
         compare(scorer.context(), a, b, &mut tally);
-        let stranger = 1.0 - tally.sum.probability();
+        let stranger = 1.0 - tally.total.score().probability();
         for (comparison, level) in tally.found.iter().enumerate().filter(|(_, level)| **level > 0) {
             counts[comparison][usize::from(*level)] += stranger;
         }
@@ -66,16 +70,15 @@ fn estimate_u(model: &mut Model, corpus: &Corpus) {
     }
 }
 
-/// Levels and sum of one pair.
+/// Levels and sums of one pair.
 struct Tally<'a> {
-    weights: &'a Weights,
-    sum: Weight,
+    total: Total<'a>,
     found: [u8; COMPARISONS],
 }
 
 impl Sink for Tally<'_> {
     fn note(&mut self, comparison: Comparison, found: Found) {
-        self.sum += found.weight(self.weights, comparison);
+        self.total.note(comparison, found);
         let level = &mut self.found[comparison.index()];
         if *level == 0 {
             *level = found.level;
