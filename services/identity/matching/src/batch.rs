@@ -6,7 +6,7 @@ use crate::{
     block::{Blocks, BlockingReport},
     cluster::{Edge, Rules, agglomerate, components},
     corpus::{Corpus, RecordIndex},
-    guard::{CannotLinks, vetoes},
+    guard::{CannotLinks, permits},
     model::Model,
     score::Scorer,
 };
@@ -37,7 +37,7 @@ pub fn match_records(model: &Model, corpus: &Corpus, cannot_links: &CannotLinks)
     });
     let mut proposals: Vec<Edge> = Vec::new();
     proposals.extend(edges.iter().filter(|edge| {
-        edge.score >= model.thresholds.merge && vetoes(corpus, cannot_links, edge.a, edge.b).is_empty()
+        permits(scorer, cannot_links, model.thresholds.merge, **edge)
     }));
     let rules = Rules { scorer, cannot_links, cohesion: model.thresholds.review };
     let mut cluster: Vec<RecordIndex> = corpus.indices().collect();

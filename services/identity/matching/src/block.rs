@@ -24,16 +24,17 @@ pub enum Rule {
     Identifier = 1,
     Email,
     Phone,
-    BirthDateInitial,
+    BirthDate,
     Names,
     Premise,
+    NumberPostcode,
+    StreetLocality,
     EmailLocalPart,
     SurnameBirthYear,
     SurnameBirthDay,
     GivenNameBirthMonth,
     GivenNameBirthDay,
-    SurnamePostcode,
-    GivenNamePostcode,
+    NamePostcode,
     NameLocality,
     Organisation,
     /// A stop key, refined.
@@ -41,20 +42,21 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Rule; 16] = [
+    pub const ALL: [Rule; 17] = [
         Rule::Identifier,
         Rule::Email,
         Rule::Phone,
-        Rule::BirthDateInitial,
+        Rule::BirthDate,
         Rule::Names,
         Rule::Premise,
+        Rule::NumberPostcode,
+        Rule::StreetLocality,
         Rule::EmailLocalPart,
         Rule::SurnameBirthYear,
         Rule::SurnameBirthDay,
         Rule::GivenNameBirthMonth,
         Rule::GivenNameBirthDay,
-        Rule::SurnamePostcode,
-        Rule::GivenNamePostcode,
+        Rule::NamePostcode,
         Rule::NameLocality,
         Rule::Organisation,
         Rule::Refined,
@@ -128,6 +130,12 @@ fn raw_keys(corpus: &Corpus, person: &Person, keys: &mut Vec<Key>) {
         let subscriber = &bytes[bytes.len().saturating_sub(7)..];
         keys.push(Rule::Phone.key(subscriber.iter().fold(0, |value, byte| value << 8 | u64::from(*byte))));
     }
+    let date = person.birth_date;
+    if date.is_whole() {
+        // Day and month may be swapped.
+        let (low, high) = (date.month().min(date.day()), date.month().max(date.day()));
+        keys.push(Rule::BirthDate.key(u64::from(date.year()) << 16 | u64::from(low) << 8 | u64::from(high)));
+    }
     for organisation in person.organisations.of(&corpus.organisations) {
         let word = lexicons.texts.word(*organisation);
         keys.push(Rule::Organisation.key(word.sound));
@@ -138,6 +146,14 @@ fn raw_keys(corpus: &Corpus, person: &Person, keys: &mut Vec<Key>) {
     for address in person.addresses.of(&corpus.addresses) {
         if address.premise != NONE {
             keys.push(Rule::Premise.key(lexicons.codes.word(address.premise).hash));
+        }
+        let (street, number) = (lexicons.streets.word(address.street).hash, lexicons.codes.word(address.number).hash);
+        let (place, postcode) = (lexicons.places.word(address.locality).hash, lexicons.codes.word(address.postcode).hash);
+        if address.number != NONE && address.postcode != NONE {
+            keys.push(Rule::NumberPostcode.key(number ^ mix(postcode)));
+        }
+        if address.street != NONE && address.locality != NONE {
+            keys.push(Rule::StreetLocality.key(street ^ mix(place)));
         }
     }
     for name in person.names.of(&corpus.names) {
@@ -158,13 +174,6 @@ fn name_keys(corpus: &Corpus, person: &Person, given: Term, surname: Term, keys:
         if term == NONE {
             continue;
         }
-        let initial = u64::from(lexicon.word(term).bytes()[0]);
-        if date.is_whole() {
-            // Day and month may be swapped, given name and surname too.
-            let (low, high) = (date.month().min(date.day()), date.month().max(date.day()));
-            let date = u64::from(date.year()) << 16 | u64::from(low) << 8 | u64::from(high);
-            keys.push(Rule::BirthDateInitial.key(date << 8 | initial));
-        }
         let sound = sound(term);
         if sound == 0 {
             continue;
@@ -181,9 +190,8 @@ fn name_keys(corpus: &Corpus, person: &Person, given: Term, surname: Term, keys:
         if date.month() != 0 && date.day() != 0 {
             keys.push(day_rule.key(mix(sound) ^ day));
         }
-        let postcode_rule = if surname_of { Rule::SurnamePostcode } else { Rule::GivenNamePostcode };
         for address in person.addresses.of(&corpus.addresses).iter().filter(|address| address.postcode != NONE) {
-            keys.push(postcode_rule.key(mix(sound) ^ corpus.lexicons.codes.word(address.postcode).hash));
+            keys.push(Rule::NamePostcode.key(mix(sound) ^ corpus.lexicons.codes.word(address.postcode).hash));
         }
     }
     if given_sound != 0 && surname_sound != 0 {

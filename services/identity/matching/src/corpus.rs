@@ -72,6 +72,7 @@ pub struct ExtraRow {
 #[derive(Clone, Copy, Debug)]
 pub struct Person {
     pub birth_date: PartialDate,
+    pub birth_date_verified: bool,
     pub birth_surprise: Surprise,
     /// 0 unknown.
     pub gender: u8,
@@ -246,6 +247,7 @@ impl Corpus {
             .collect();
         Person {
             birth_date: record.birth_date.as_ref().map(date::normalize).unwrap_or_default(),
+            birth_date_verified: record.birth_date_verified,
             birth_surprise: UNKNOWN,
             gender: record.gender.as_deref().map_or(0, contact::gender),
             names: extend(&mut self.names, names),
@@ -262,7 +264,12 @@ impl Corpus {
     pub fn frequencies(&self) -> Frequencies {
         let mut frequencies = Frequencies::default();
         for field in Field::ALL {
-            frequencies.set(field, Counts::from_values(self.values(field).map(|term| self.value_hash(field, term))));
+            let counts = if field.is_identifying() {
+                Counts::by_companions(self.with_surnames(field))
+            } else {
+                Counts::from_values(self.values(field).map(|term| self.value_hash(field, term)))
+            };
+            frequencies.set(field, counts);
         }
         frequencies
     }
@@ -289,6 +296,27 @@ impl Corpus {
             Field::Organisation => Box::new(people.flat_map(|p| p.organisations.of(&self.organisations)).copied()),
             Field::Extra => Box::new(people.flat_map(|p| p.extras.of(&self.extras)).map(|e| e.value)),
         }
+    }
+
+    /// Every value of a field, with how the surname beside it sounds.
+    fn with_surnames(&self, field: Field) -> Vec<(u64, u64)> {
+        let mut pairs = Vec::new();
+        for person in &self.people {
+            let surname = person.names.of(&self.names).first().map_or(NONE, |name| name.surname);
+            let surname = self.lexicons.names.word(surname).sound;
+            let mut push = |term: Term| {
+                if term != NONE {
+                    pairs.push((self.value_hash(field, term), surname));
+                }
+            };
+            match field {
+                Field::Premise => person.addresses.of(&self.addresses).iter().for_each(|a| push(a.premise)),
+                Field::Email => person.emails.of(&self.emails).iter().for_each(|e| push(e.whole)),
+                Field::Phone => person.phones.of(&self.phones).iter().for_each(|p| push(*p)),
+                _ => person.identifiers.of(&self.identifiers).iter().for_each(|i| push(i.value)),
+            }
+        }
+        pairs
     }
 
     fn lexicon(&self, field: Field) -> Option<&Lexicon> {

@@ -75,17 +75,19 @@ fn probabilities(comparison: Comparison) -> Probabilities {
             (0.04, 0.97),
         ],
         Comparison::Address => return addresses(),
-        Comparison::Email => &[(0.70, 1e-5), (0.10, 1e-5), (0.02, 3e-4), (0.02, 1e-3), (0.16, 1.0)],
+        Comparison::Email => &[(0.70, 1e-5), (0.10, 1e-5), (0.02, 0.01), (0.02, 1e-3), (0.16, 1.0)],
         Comparison::Phone => &[(0.70, 1e-5), (0.90, 2e-5), (0.06, 2e-5), (0.24, 1.0)],
         Comparison::Identifier => &[(0.90, 1e-6), (0.06, 1e-5), (0.04, 1.0)],
         Comparison::Gender => &[(0.97, 0.5), (0.03, 0.5)],
-        Comparison::Organisation | Comparison::Extra => &[(0.65, 1e-3), (0.12, 1e-3), (0.10, 0.01), (0.13, 0.99)],
+        Comparison::Organisation => &[(0.55, 1e-4), (0.14, 2e-4), (0.16, 2e-3), (0.15, 0.99)],
+        Comparison::Extra => &[(0.65, 1e-3), (0.12, 1e-3), (0.10, 0.01), (0.13, 0.99)],
     };
     let fixed: &[u8] = match comparison {
         Comparison::GivenName | Comparison::Surname => &[name::INITIAL],
         Comparison::NameOrder => &[1, 2],
         Comparison::MiddleName => &[crate::level::middle::INITIAL],
         Comparison::BirthDate => &[birth::PARTIAL],
+        Comparison::Email => &[crate::level::email::SAME_LOCAL_PART],
         Comparison::Phone => &[crate::level::phone::SUFFIX],
         _ => &[],
     };

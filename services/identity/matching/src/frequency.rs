@@ -45,6 +45,13 @@ impl Field {
         Field::Extra,
     ];
 
+    /// Whether strangers share a value only by accident: an address, a number. Then it is counted by the surnames that
+    /// come with it, as one person has many records and one household many people, and neither makes it common. What
+    /// many surnames come with is an office, a shelter, a filler: it says little.
+    pub fn is_identifying(self) -> bool {
+        matches!(self, Field::Premise | Field::Email | Field::Phone | Field::Identifier)
+    }
+
     /// The chance that a stranger has a value that was never counted, in a population of any size: what is known before
     /// any data.
     fn typical(self) -> f64 {
@@ -52,10 +59,10 @@ impl Field {
             Field::GivenName => 5e-4,
             Field::Surname => 2e-4,
             Field::BirthDate => 4e-5,
-            Field::Premise => 1e-6,
+            Field::Premise => 5e-5,
             Field::Locality => 1e-3,
             Field::Postcode => 3e-4,
-            Field::Email | Field::Phone | Field::Identifier => 1e-7,
+            Field::Email | Field::Phone | Field::Identifier => 5e-5,
             Field::Organisation => 1e-5,
             Field::Extra => 1e-2,
         }
@@ -105,6 +112,22 @@ impl Counts {
             *counts.entry(value).or_insert(0) += 1;
             total += 1;
         }
+        Counts::keep(counts, total)
+    }
+
+    /// Counts each value once for each of its companions; a companion of 0 is none.
+    pub fn by_companions(mut pairs: Vec<(u64, u64)>) -> Counts {
+        let total = pairs.len() as u64;
+        pairs.sort_unstable();
+        pairs.dedup();
+        let mut counts = FxHashMap::default();
+        for (value, _) in pairs.into_iter().filter(|(_, companion)| *companion != 0) {
+            *counts.entry(value).or_insert(0) += 1;
+        }
+        Counts::keep(counts, total)
+    }
+
+    fn keep(mut counts: FxHashMap<u64, u32>, total: u64) -> Counts {
         counts.retain(|_, count| *count > 1);
         counts.shrink_to_fit();
         Counts { total, counts }
@@ -117,8 +140,9 @@ impl Counts {
     fn surprise(&self, field: Field, value: u64) -> Surprise {
         let count = f64::from(self.count(value));
         let size = self.total as f64 + SMOOTHING;
-        // Whoever agrees on a value is two records at least.
-        let share = (count.max(2.0) + SMOOTHING * field.typical()) / size;
+        // Whoever agrees on a value is two records at least, of one surname at least.
+        let others = if field.is_identifying() { count - 1.0 } else { count.max(2.0) };
+        let share = (others + SMOOTHING * field.typical()) / size;
         let genuine = (count - 1.0) * MISSPELLINGS / size;
         Surprise {
             exact: Weight::bits(-share.log2()),

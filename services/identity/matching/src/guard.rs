@@ -5,12 +5,15 @@ use std::{collections::BTreeSet, fmt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    compare::{birth_date_level, name_level, shares_identifier},
+    cluster::Edge,
+    compare::{Context, Found, Sink, birth_date_level, compare, name_level, shares_identifier},
     corpus::{Corpus, NameRow, RecordIndex},
-    level::{MISSING, birth, name},
+    level::{Comparison, MISSING, birth, name},
     lexicon::{Lexicon, NONE, Term},
     normalize::date::PartialDate,
     record::RecordKey,
+    score::Scorer,
+    weight::Weight,
 };
 
 /// Why two records must not be joined.
@@ -27,11 +30,13 @@ pub enum Veto {
     Generation,
     /// Two given names that are not forms of one: twins, siblings, spouses.
     GivenName,
+    /// Nothing but names agrees.
+    NamesAlone,
 }
 
 impl Veto {
-    pub const ALL: [Veto; 5] =
-        [Veto::CannotLink, Veto::Identifier, Veto::BirthDate, Veto::Generation, Veto::GivenName];
+    pub const ALL: [Veto; 6] =
+        [Veto::CannotLink, Veto::Identifier, Veto::BirthDate, Veto::Generation, Veto::GivenName, Veto::NamesAlone];
 
     /// A sentence for a steward.
     pub fn reason(self) -> &'static str {
@@ -41,6 +46,7 @@ impl Veto {
             Veto::BirthDate => "their birth dates are further apart than typing errors explain",
             Veto::Generation => "one is senior, the other junior (or another bearer of the name)",
             Veto::GivenName => "their given names are not forms of one name",
+            Veto::NamesAlone => "nothing but their names agrees",
         }
     }
 }
@@ -96,14 +102,63 @@ pub fn vetoes(corpus: &Corpus, cannot_links: &CannotLinks, a: RecordIndex, b: Re
     let mut vetoes = Vetoes::default();
     vetoes.set(Veto::CannotLink, cannot_links.contains(corpus.key(a), corpus.key(b)));
     vetoes.set(Veto::Identifier, identifiers_conflict(corpus, a, b));
-    if std::env::var("HARD").is_err() { let (xs, ys) = (x.names.of(&corpus.names), y.names.of(&corpus.names));
-    vetoes.set(Veto::Generation, generations_conflict(xs, ys)); return vetoes; }
-    vetoes.set(Veto::BirthDate, birth_dates_conflict(x.birth_date, y.birth_date));
-    let (xs, ys) = (x.names.of(&corpus.names), y.names.of(&corpus.names));
-    vetoes.set(Veto::Generation, generations_conflict(xs, ys));
-    let given = given_names_conflict(&corpus.lexicons.names, xs, ys) && !shares_identifier(corpus, a, b);
-    vetoes.set(Veto::GivenName, given);
+    let verified = x.birth_date_verified && y.birth_date_verified;
+    vetoes.set(Veto::BirthDate, verified && birth_dates_conflict(x.birth_date, y.birth_date));
+    vetoes.set(Veto::Generation, generations_conflict(x.names.of(&corpus.names), y.names.of(&corpus.names)));
     vetoes
+}
+
+/// What makes a high score of two records doubtful: a conflict that a typing error does not explain, or agreement on
+/// names alone. Doubts give way to a score that is certain in spite of them; see [`CERTAIN`].
+pub fn doubts(scorer: Scorer<'_>, a: RecordIndex, b: RecordIndex) -> Vetoes {
+    let corpus = scorer.corpus();
+    let (x, y) = (corpus.person(a), corpus.person(b));
+    let (xs, ys) = (x.names.of(&corpus.names), y.names.of(&corpus.names));
+    let mut doubts = Vetoes::default();
+    doubts.set(Veto::BirthDate, birth_dates_conflict(x.birth_date, y.birth_date));
+    let given = given_names_conflict(&corpus.lexicons.names, xs, ys) && !shares_identifier(corpus, a, b);
+    doubts.set(Veto::GivenName, given);
+    let mut support = Support { context: scorer.context(), found: false };
+    compare(scorer.context(), a, b, &mut support);
+    doubts.set(Veto::NamesAlone, !support.found);
+    doubts
+}
+
+/// By how much a score must exceed the merge threshold to hold in spite of a doubt.
+#[derive(Clone, Copy)]
+pub struct Margins { pub given: Weight, pub birth: Weight }
+pub static MARGINS: std::sync::LazyLock<Margins> = std::sync::LazyLock::new(|| {
+    let v = |n: &str, d: f64| Weight::bits(std::env::var(n).map_or(d, |v| v.parse().unwrap()));
+    Margins { given: v("CG", 4.0), birth: v("CB", 4.0) }
+});
+
+/// Whether a pair may be joined without asking.
+pub fn permits(scorer: Scorer<'_>, cannot_links: &CannotLinks, merge: Weight, edge: Edge) -> bool {
+    if edge.score < merge || !vetoes(scorer.corpus(), cannot_links, edge.a, edge.b).is_empty() { return false; }
+    doubts(scorer, edge.a, edge.b).iter().all(|doubt| match doubt {
+        Veto::GivenName => edge.score >= merge + MARGINS.given,
+        Veto::BirthDate => edge.score >= merge + MARGINS.birth,
+        _ => false,
+    })
+}
+
+/// Looks for evidence that is not a name.
+struct Support<'a> {
+    context: Context<'a>,
+    found: bool,
+}
+
+/// Agreement of fewer bits supports nothing: half of all people share a gender, and hundreds one office's address.
+const SUPPORT: Weight = Weight(2_500);
+
+impl Sink for Support<'_> {
+    fn note(&mut self, comparison: Comparison, found: Found) {
+        let name = matches!(
+            comparison,
+            Comparison::GivenName | Comparison::Surname | Comparison::NameOrder | Comparison::MiddleName | Comparison::Generation
+        );
+        self.found |= !name && found.weight(self.context.weights, comparison) >= SUPPORT;
+    }
 }
 
 fn identifiers_conflict(corpus: &Corpus, a: RecordIndex, b: RecordIndex) -> bool {

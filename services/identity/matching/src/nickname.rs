@@ -24,7 +24,37 @@ static FORMALS: LazyLock<FxHashMap<&'static str, Vec<Formal>>> = LazyLock::new(|
 /// The formal names that a folded given name may stand for, itself among them if it is one, in ascending order. Two
 /// names are nicknames of each other when they share one.
 pub fn formals(name: &str) -> &'static [Formal] {
-    FORMALS.get(name).map_or(&[], Vec::as_slice)
+    if let Some(formals) = FORMALS.get(name) {
+        return formals;
+    }
+    // Peggie is Peggy, Bobbi is Bobby.
+    let Some(stem) = ["ie", "ey", "i", "y"].iter().find_map(|end| name.strip_suffix(end)) else { return &[] };
+    let variants = ["y", "ie", "i", "ey"].map(|end| format!("{stem}{end}"));
+    variants.iter().find_map(|variant| FORMALS.get(variant.as_str())).map_or(&[], Vec::as_slice)
+}
+
+/// Whether one is a pet form of the other, by its ending: Robbie of Robert, Susie of Susan.
+pub fn is_diminutive(a: &[u8], b: &[u8]) -> bool {
+    let of = |pet: &[u8], name: &[u8]| {
+        let stem = pet.strip_suffix(b"ie").or_else(|| pet.strip_suffix(b"y")).or_else(|| pet.strip_suffix(b"i"));
+        stem.is_some_and(|stem| {
+            let doubled = stem.len() > 3 && stem[stem.len() - 1] == stem[stem.len() - 2];
+            let stem = if doubled { &stem[..stem.len() - 1] } else { stem };
+            stem.len() >= 3 && name.len() > stem.len() + 1 && name.starts_with(stem)
+        })
+    };
+    of(a, b) || of(b, a)
+}
+
+/// Whether one is written for the other by leaving out letters, vowels first: Wm for William, Mhd for Mohamed.
+pub fn is_abbreviation(short: &[u8], long: &[u8]) -> bool {
+    let (short, long) = if short.len() <= long.len() { (short, long) } else { (long, short) };
+    let vowel = |byte: &u8| b"aeiou".contains(byte);
+    if !(2..=4).contains(&short.len()) || long.len() < short.len() + 2 || short[0] != long[0] || short.iter().any(vowel) {
+        return false;
+    }
+    let mut rest = long.iter();
+    short.iter().all(|letter| rest.any(|other| other == letter))
 }
 
 #[cfg(test)]
@@ -41,7 +71,25 @@ mod tests {
         assert!(share("bob", "rob"));
         assert!(share("peggy", "margaret"));
         assert!(!share("robert", "richard"));
+        assert!(share("peggie", "margaret"));
         assert!(formals("xyzzy").is_empty());
+    }
+
+    #[test]
+    fn diminutives_share_a_stem() {
+        assert!(is_diminutive(b"robbie", b"robert"));
+        assert!(is_diminutive(b"susan", b"susie"));
+        assert!(!is_diminutive(b"mary", b"mark"));
+        assert!(!is_diminutive(b"jenny", b"jane"));
+    }
+
+    #[test]
+    fn abbreviations_leave_out_vowels() {
+        for (short, long) in [("wm", "william"), ("mhd", "mohamed"), ("thms", "thomas")] {
+            assert!(is_abbreviation(short.as_bytes(), long.as_bytes()), "{short}");
+        }
+        assert!(!is_abbreviation(b"rob", b"robert"));
+        assert!(!is_abbreviation(b"wm", b"walter"));
     }
 
     #[test]

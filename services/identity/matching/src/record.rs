@@ -10,6 +10,8 @@ pub struct Record {
     pub names: Vec<PersonName>,
     pub organisations: Vec<String>,
     pub birth_date: Option<BirthDate>,
+    /// The source has seen proof of the birth date: a verified date that conflicts with another one is a veto.
+    pub birth_date_verified: bool,
     pub addresses: Vec<Address>,
     pub emails: Vec<String>,
     pub phones: Vec<String>,

@@ -6,6 +6,7 @@ use crate::{
     frequency::{Field, Surprise, near},
     level::{Comparison, Level, MISSING, middle, name, order, same},
     lexicon::{Lexicon, NONE, Term},
+    nickname::{is_abbreviation, is_diminutive},
     similarity::{jaro_winkler, may_reach, within_one_edit},
     weight::Weight,
 };
@@ -124,7 +125,7 @@ pub fn level(lexicon: &Lexicon, x: Term, y: Term, given: bool) -> Level {
         return if a.bytes()[..1] == b.bytes()[..1] { name::INITIAL } else { name::DIFFERENT };
     }
     if given {
-        if a.is_nickname_of(b) {
+        if a.is_nickname_of(b) || is_diminutive(a.bytes(), b.bytes()) || is_abbreviation(a.bytes(), b.bytes()) {
             return name::RELATED;
         }
     } else if shares_a_word(lexicon, x, y) {
@@ -138,7 +139,12 @@ pub fn level(lexicon: &Lexicon, x: Term, y: Term, given: bool) -> Level {
     let shorter = a.bytes().len().min(b.bytes().len());
     if similarity >= CLOSE || (shorter >= 4 && within_one_edit(a.bytes(), b.bytes())) {
         name::CLOSE
-    } else if alike || similarity >= SIMILAR {
+    } else if alike {
+        name::SIMILAR
+    } else if given && !a.formals.is_empty() && !b.formals.is_empty() {
+        // Both are well known as names of their own: Mark is not a misspelt Marsha.
+        name::DIFFERENT
+    } else if similarity >= SIMILAR {
         name::SIMILAR
     } else if similarity >= WEAK {
         name::WEAK
@@ -182,6 +188,7 @@ mod tests {
         assert_eq!(given("robert", "bob"), name::RELATED);
         assert_eq!(given("thomas", "thoas"), name::CLOSE);
         assert_eq!(given("mohamed", "muhammed"), name::SIMILAR);
+        assert_eq!(given("mark", "marsha"), name::DIFFERENT);
         assert_eq!(given("robert", "r"), name::INITIAL);
         assert_eq!(given("j", "j"), name::INITIAL);
         assert_eq!(given("mark", "julia"), name::DIFFERENT);

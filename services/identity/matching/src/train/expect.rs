@@ -49,6 +49,7 @@ impl Observation {
 pub fn maximise(model: &mut Model, corpus: &Corpus) {
     let rounds: usize = std::env::var("ROUNDS").map_or(10, |v| v.parse().unwrap_or(10));
     let strength: f64 = std::env::var("STRENGTH").map_or(200.0, |v| v.parse().unwrap_or(200.0));
+    let imagined: f64 = std::env::var("IMAG").map_or(10.0, |v| v.parse().unwrap_or(30.0));
     let weights = model.weights();
     let scorer = Scorer::new(corpus, &weights);
     let mut observations = Vec::new();
@@ -73,8 +74,8 @@ pub fn maximise(model: &mut Model, corpus: &Corpus) {
             }
         }
         // A few imagined pairs keep small data sets from extremes.
-        model.prior = Weight::bits(((matches + 2.0) / (all + 2.0)).log2());
-        model.relatives = Weight::bits(((relatives + 1.0) / (all + 2.0)).log2());
+        model.prior = Weight::bits(((matches + imagined) / (all + n * imagined)).log2());
+        model.relatives = Weight::bits(((relatives + imagined) / (all + n * imagined)).log2());
         for comparison in Comparison::ALL {
             let counts = &counts[comparison.index()];
             let shipped = &base.comparisons[comparison.index()];
