@@ -6,7 +6,7 @@ use crate::{
     block::{Blocks, BlockingReport},
     cluster::{Edge, Rules, agglomerate, components},
     corpus::{Corpus, RecordIndex},
-    guard::{CannotLinks, permits},
+    guard::CannotLinks,
     model::Model,
     score::Scorer,
 };
@@ -25,21 +25,20 @@ pub struct Outcome {
 pub fn match_records(model: &Model, corpus: &Corpus, cannot_links: &CannotLinks) -> Outcome {
     let mut model = model.clone();
     if let Ok(v) = std::env::var("MERGE") { model.thresholds.merge = crate::weight::Weight::bits(v.parse().unwrap()); }
+    if let Ok(v) = std::env::var("COVER") { model.coverage = crate::weight::Weight::bits(v.parse().unwrap()); }
     if let Ok(v) = std::env::var("REVIEW") { model.thresholds.review = crate::weight::Weight::bits(v.parse().unwrap()); }
     let weights = model.weights();
     let scorer = Scorer::new(corpus, &weights);
     let mut edges = Vec::new();
+    let least = model.thresholds.review.min(model.thresholds.merge - model.coverage);
     let blocking = Blocks::new(corpus, &model.stop_keys).for_each_pair(|a, b| {
         let score = scorer.score(a, b);
-        if score >= model.thresholds.review {
+        if score >= least {
             edges.push(Edge { a, b, score });
         }
     });
-    let mut proposals: Vec<Edge> = Vec::new();
-    proposals.extend(edges.iter().filter(|edge| {
-        permits(scorer, cannot_links, model.thresholds.merge, **edge)
-    }));
-    let rules = Rules { scorer, cannot_links, cohesion: model.thresholds.review };
+    let rules = Rules { scorer, cannot_links, thresholds: model.thresholds, coverage: model.coverage };
+    let mut proposals: Vec<Edge> = edges.iter().copied().filter(|edge| edge.score >= rules.floor()).collect();
     let mut cluster: Vec<RecordIndex> = corpus.indices().collect();
     let components = components(scorer, &proposals);
     let mut component_of: FxHashMap<RecordIndex, usize> = FxHashMap::default();
@@ -54,7 +53,7 @@ pub fn match_records(model: &Model, corpus: &Corpus, cannot_links: &CannotLinks)
             members.iter().for_each(|index| cluster[*index as usize] = least);
         }
     }
-    edges.retain(|edge| cluster[edge.a as usize] != cluster[edge.b as usize]);
+    edges.retain(|edge| edge.score >= model.thresholds.review && cluster[edge.a as usize] != cluster[edge.b as usize]);
     let ends = |edge: &Edge| (corpus.key(edge.a).min(corpus.key(edge.b)), corpus.key(edge.a).max(corpus.key(edge.b)));
     edges.sort_unstable_by(|x, y| y.score.cmp(&x.score).then_with(|| ends(x).cmp(&ends(y))));
     Outcome { cluster, review: edges, blocking }

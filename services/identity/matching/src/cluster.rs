@@ -1,8 +1,14 @@
 //! From pairs to people: agglomerative clustering with vetoes.
 //!
-//! A match above the threshold is a proposal. Proposals are taken in descending order of score (ties by the records'
-//! keys). A proposal joins two clusters if no pair across them is vetoed and the mean score of all pairs across them
-//! speaks for one person: a record is accepted by its evidence against the whole cluster, not by one neighbour.
+//! A *proposal* is a pair above the merge threshold that no guard holds back. Proposals are taken in descending order of
+//! score (ties by the records' keys). A proposal joins two clusters if
+//!
+//! - no pair across them is vetoed or in conflict,
+//! - the mean score of all pairs across them speaks for one person: a record is accepted by its evidence against the
+//!   whole cluster, not by one neighbour,
+//! - and it is not ambiguous: if a third cluster that cannot be the same person as one of the two has an equally good
+//!   claim on the other, neither gets it.
+//!
 //! Connected components alone would chain strangers together through one bad link.
 //!
 //! Only proposals join, so the clusters of a data set are those of the connected components of its proposals, each for
@@ -12,7 +18,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
     corpus::RecordIndex,
-    guard::{CannotLinks, vetoes},
+    guard::{CannotLinks, Veto, conflict, permits, vetoes},
+    model::Thresholds,
     score::Scorer,
     weight::Weight,
 };
@@ -30,14 +37,28 @@ pub struct Edge {
 pub struct Rules<'a> {
     pub scorer: Scorer<'a>,
     pub cannot_links: &'a CannotLinks,
-    /// The least mean score across two clusters that are joined.
-    pub cohesion: Weight,
+    pub thresholds: Thresholds,
+    /// See [`crate::model::Model::coverage`].
+    pub coverage: Weight,
+}
+
+impl Rules<'_> {
+    /// Pairs from this score on take part in clustering.
+    pub fn floor(&self) -> Weight {
+        self.thresholds.merge - self.coverage
+    }
+
+    fn edge(&self, a: RecordIndex, b: RecordIndex) -> Edge {
+        Edge { a, b, score: self.scorer.score(a, b) }
+    }
 }
 
 /// One pair counts no more than this in a mean: one identical pair does not speak for all others.
 const MOST: Weight = Weight(15_000);
 /// Nor does one pair count against by more.
 const LEAST: Weight = Weight(-15_000);
+/// A claim is equally good if its score is no more than this below the other.
+const AMBIGUOUS: Weight = Weight(3_000);
 
 /// Connected components by the proposals, each ascending by record key; records without a proposal are left out.
 pub fn components(scorer: Scorer<'_>, edges: &[Edge]) -> Vec<Vec<RecordIndex>> {
@@ -69,58 +90,140 @@ pub fn components(scorer: Scorer<'_>, edges: &[Edge]) -> Vec<Vec<RecordIndex>> {
     components
 }
 
-/// Clusters one component. `edges` are the proposals within it, in any order. Clusters and their records ascend by key.
+/// Clusters one component. `edges` are the pairs within it from [`Rules::floor`] on, in any order. Clusters and their
+/// records ascend by key.
 pub fn agglomerate(rules: Rules<'_>, component: &[RecordIndex], edges: &mut [Edge]) -> Vec<Vec<RecordIndex>> {
     let corpus = rules.scorer.corpus();
-    let key = |index: RecordIndex| corpus.key(index);
-    let ends = |edge: &Edge| (key(edge.a).min(key(edge.b)), key(edge.a).max(key(edge.b)));
+    let ends = |edge: &Edge| {
+        let (a, b) = (corpus.key(edge.a), corpus.key(edge.b));
+        (a.min(b), a.max(b))
+    };
     edges.sort_unstable_by(|x, y| y.score.cmp(&x.score).then_with(|| ends(x).cmp(&ends(y))));
-    let place: FxHashMap<RecordIndex, usize> = component.iter().enumerate().map(|(at, index)| (*index, at)).collect();
-    let mut cluster_of: Vec<usize> = (0..component.len()).collect();
-    let mut clusters: Vec<Vec<RecordIndex>> = component.iter().map(|index| vec![*index]).collect();
-    let mut refused: FxHashSet<(usize, usize)> = FxHashSet::default();
-    for edge in edges.iter() {
-        let (x, y) = (cluster_of[place[&edge.a]], cluster_of[place[&edge.b]]);
-        let (kept, gone) = (x.min(y), x.max(y));
-        if kept == gone || refused.contains(&(kept, gone)) {
-            continue;
-        }
-        match cohere(rules, &clusters[kept], &clusters[gone]) {
-            Cohesion::Join => {
-                let moved = std::mem::take(&mut clusters[gone]);
-                moved.iter().for_each(|index| cluster_of[place[index]] = kept);
-                clusters[kept].extend(moved);
-                refused.retain(|(a, b)| *a != kept && *b != kept);
-            }
-            // A veto stays: clusters only grow.
-            Cohesion::Vetoed | Cohesion::Apart => {
-                refused.insert((kept, gone));
-            }
-        }
+    let merge = rules.thresholds.merge;
+    let proposals: Vec<Edge> =
+        edges.iter().copied().filter(|edge| permits(rules.scorer, rules.cannot_links, merge, *edge)).collect();
+    let mut forming = Forming::new(rules, component, &proposals);
+    for edge in &proposals {
+        forming.consider(*edge);
     }
+    if rules.coverage > Weight::ZERO {
+        forming.pair_up(edges);
+    }
+    let mut clusters = forming.clusters;
     clusters.retain(|cluster| !cluster.is_empty());
-    clusters.iter_mut().for_each(|cluster| cluster.sort_unstable_by_key(|index| key(*index)));
-    clusters.sort_unstable_by_key(|cluster| key(cluster[0]));
+    clusters.iter_mut().for_each(|cluster| cluster.sort_unstable_by_key(|index| corpus.key(*index)));
+    clusters.sort_unstable_by_key(|cluster| corpus.key(cluster[0]));
     clusters
 }
 
-enum Cohesion {
-    Join,
-    Vetoed,
-    Apart,
+/// Clusters of one component while they form.
+struct Forming<'a> {
+    rules: Rules<'a>,
+    place: FxHashMap<RecordIndex, usize>,
+    cluster_of: Vec<usize>,
+    clusters: Vec<Vec<RecordIndex>>,
+    /// Proposals by record.
+    claims: FxHashMap<RecordIndex, Vec<(RecordIndex, Weight)>>,
+    /// Pairs of clusters that were refused as they are now.
+    refused: FxHashSet<(usize, usize)>,
 }
 
-fn cohere(rules: Rules<'_>, xs: &[RecordIndex], ys: &[RecordIndex]) -> Cohesion {
-    let corpus = rules.scorer.corpus();
-    let mut sum = 0i64;
-    for x in xs {
-        for y in ys {
-            if !vetoes(corpus, rules.cannot_links, *x, *y).is_empty() {
-                return Cohesion::Vetoed;
-            }
-            sum += i64::from(rules.scorer.score(*x, *y).clamp(LEAST, MOST).0);
+impl<'a> Forming<'a> {
+    fn new(rules: Rules<'a>, component: &[RecordIndex], proposals: &[Edge]) -> Forming<'a> {
+        let mut claims: FxHashMap<RecordIndex, Vec<(RecordIndex, Weight)>> = FxHashMap::default();
+        for edge in proposals {
+            claims.entry(edge.a).or_default().push((edge.b, edge.score));
+            claims.entry(edge.b).or_default().push((edge.a, edge.score));
+        }
+        Forming {
+            rules,
+            place: component.iter().enumerate().map(|(at, index)| (*index, at)).collect(),
+            cluster_of: (0..component.len()).collect(),
+            clusters: component.iter().map(|index| vec![*index]).collect(),
+            claims,
+            refused: FxHashSet::default(),
         }
     }
-    let pairs = (xs.len() * ys.len()) as i64;
-    if sum >= i64::from(rules.cohesion.0) * pairs { Cohesion::Join } else { Cohesion::Apart }
+
+    fn cluster(&self, index: RecordIndex) -> usize {
+        self.cluster_of[self.place[&index]]
+    }
+
+    fn consider(&mut self, edge: Edge) {
+        let (x, y) = (self.cluster(edge.a), self.cluster(edge.b));
+        let (kept, gone) = (x.min(y), x.max(y));
+        if kept == gone || self.refused.contains(&(kept, gone)) {
+            return;
+        }
+        if self.cohere(kept, gone) && !self.is_contested(kept, gone, edge.score) && !self.is_contested(gone, kept, edge.score)
+        {
+            self.join(kept, gone);
+        } else {
+            self.refused.insert((kept, gone));
+        }
+    }
+
+    fn join(&mut self, kept: usize, gone: usize) {
+        let moved = std::mem::take(&mut self.clusters[gone]);
+        for index in &moved {
+            self.cluster_of[self.place[index]] = kept;
+        }
+        self.clusters[kept].extend(moved);
+        self.refused.retain(|(a, b)| *a != kept && *b != kept && *a != gone && *b != gone);
+    }
+
+    /// Whether all pairs across two clusters together speak for one person.
+    fn cohere(&self, x: usize, y: usize) -> bool {
+        let rules = &self.rules;
+        let mut sum = 0i64;
+        for a in &self.clusters[x] {
+            for b in &self.clusters[y] {
+                let edge = rules.edge(*a, *b);
+                match conflict(rules.scorer, rules.cannot_links, rules.thresholds.merge, edge) {
+                    // Birth dates of one person may be far apart in a few of many records.
+                    Some(vetoes) if !vetoes.is_only(Veto::BirthDate) => return false,
+                    _ => sum += i64::from(edge.score.clamp(LEAST, MOST).0),
+                }
+            }
+        }
+        sum >= i64::from(rules.thresholds.review.0) * (self.clusters[x].len() * self.clusters[y].len()) as i64
+    }
+
+    /// Whether a third cluster, which cannot be the same as `other`, has an equally good claim on `wanted`.
+    fn is_contested(&self, wanted: usize, other: usize, score: Weight) -> bool {
+        let claims = self.clusters[wanted].iter().filter_map(|index| self.claims.get(index)).flatten();
+        claims.filter(|(_, claim)| *claim + AMBIGUOUS >= score).any(|(rival, _)| {
+            let rival = self.cluster(*rival);
+            rival != wanted && rival != other && self.exclude(rival, other)
+        })
+    }
+
+    fn exclude(&self, x: usize, y: usize) -> bool {
+        let rules = &self.rules;
+        self.clusters[x].iter().any(|a| {
+            self.clusters[y].iter().any(|b| {
+                conflict(rules.scorer, rules.cannot_links, rules.thresholds.merge, rules.edge(*a, *b)).is_some()
+            })
+        })
+    }
+
+    /// Joins records that are alone, and have nobody but each other.
+    fn pair_up(&mut self, edges: &[Edge]) {
+        let mut partners: FxHashMap<RecordIndex, u32> = FxHashMap::default();
+        for edge in edges {
+            *partners.entry(edge.a).or_default() += 1;
+            *partners.entry(edge.b).or_default() += 1;
+        }
+        for edge in edges {
+            let (x, y) = (self.cluster(edge.a), self.cluster(edge.b));
+            let alone = self.clusters[x].len() == 1 && self.clusters[y].len() == 1;
+            if alone
+                && partners[&edge.a] == 1
+                && partners[&edge.b] == 1
+                && vetoes(self.rules.scorer.corpus(), self.rules.cannot_links, edge.a, edge.b).is_empty()
+            {
+                self.join(x.min(y), x.max(y));
+            }
+        }
+    }
 }

@@ -21,6 +21,7 @@ pub fn model() -> Model {
         prior: Weight(-16_610),
         relatives: Weight(-16_610),
         shared: Comparison::ALL.into_iter().map(shared_by_relatives).collect(),
+        coverage: Weight::ZERO,
         thresholds: Thresholds { merge: Weight(MERGE), review: Weight(REVIEW) },
         comparisons: (0..COMPARISONS).map(|index| probabilities(Comparison::ALL[index])).collect(),
         frequencies: Frequencies::default(),
@@ -53,7 +54,7 @@ fn shared_by_relatives(comparison: Comparison) -> f64 {
 fn probabilities(comparison: Comparison) -> Probabilities {
     let levels: &[(f64, f64)] = match comparison {
         Comparison::GivenName => {
-            &[(0.70, 6e-3), (0.05, 4e-3), (0.12, 2e-3), (0.04, 0.01), (0.90, 0.07), (0.03, 0.04), (0.04, 0.92)]
+            &[(0.72, 6e-3), (0.05, 4e-3), (0.12, 2e-3), (0.03, 0.01), (0.90, 0.07), (0.015, 0.04), (0.04, 0.92)]
         }
         Comparison::Surname => {
             &[(0.78, 3e-3), (0.03, 5e-4), (0.09, 1e-3), (0.03, 6e-3), (0.90, 0.07), (0.02, 0.03), (0.04, 0.95)]

@@ -76,6 +76,9 @@ pub const SMOOTHING: f64 = 200.0;
 /// some hundred ways. A spelling that is more frequent than that is a name of its own.
 const MISSPELLINGS: f64 = 300.0;
 
+/// An address, number or mailbox that people of so many surnames use identifies nobody.
+const HUB: f64 = 6.0;
+
 /// What an agreement on a value carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Surprise {
@@ -143,6 +146,7 @@ impl Counts {
         // Whoever agrees on a value is two records at least, of one surname at least.
         let others = if field.is_identifying() { count - 1.0 } else { count.max(2.0) };
         let share = (others + SMOOTHING * field.typical()) / size;
+        let share = if field.is_identifying() && count >= HUB { share.max(0.5) } else { share };
         let genuine = (count - 1.0) * MISSPELLINGS / size;
         Surprise {
             exact: Weight::bits(-share.log2()),

@@ -65,6 +65,10 @@ impl Vetoes {
     pub fn iter(self) -> impl Iterator<Item = Veto> {
         Veto::ALL.into_iter().filter(move |veto| self.contains(*veto))
     }
+    /// Whether this veto and no other is in the set.
+    pub fn is_only(self, veto: Veto) -> bool {
+        self.0 == 1 << veto as u8
+    }
     fn set(&mut self, veto: Veto, holds: bool) {
         self.0 |= u8::from(holds) << veto as u8;
     }
@@ -125,21 +129,31 @@ pub fn doubts(scorer: Scorer<'_>, a: RecordIndex, b: RecordIndex) -> Vetoes {
 }
 
 /// By how much a score must exceed the merge threshold to hold in spite of a doubt.
-#[derive(Clone, Copy)]
-pub struct Margins { pub given: Weight, pub birth: Weight }
-pub static MARGINS: std::sync::LazyLock<Margins> = std::sync::LazyLock::new(|| {
-    let v = |n: &str, d: f64| Weight::bits(std::env::var(n).map_or(d, |v| v.parse().unwrap()));
-    Margins { given: v("CG", 4.0), birth: v("CB", 4.0) }
-});
+pub const CERTAIN: Weight = Weight(4_000);
 
-/// Whether a pair may be joined without asking.
+/// Whether the pair may be joined without asking, as far as guards are concerned.
 pub fn permits(scorer: Scorer<'_>, cannot_links: &CannotLinks, merge: Weight, edge: Edge) -> bool {
-    if edge.score < merge || !vetoes(scorer.corpus(), cannot_links, edge.a, edge.b).is_empty() { return false; }
-    doubts(scorer, edge.a, edge.b).iter().all(|doubt| match doubt {
-        Veto::GivenName => edge.score >= merge + MARGINS.given,
-        Veto::BirthDate => edge.score >= merge + MARGINS.birth,
-        _ => false,
-    })
+    let Edge { a, b, score } = edge;
+    if score < merge || !vetoes(scorer.corpus(), cannot_links, a, b).is_empty() {
+        return false;
+    }
+    let doubts = doubts(scorer, a, b);
+    doubts.is_empty() || (score >= merge + CERTAIN && !doubts.contains(Veto::NamesAlone))
+}
+
+/// Whether two records speak against being in one cluster, by a veto or by a conflict that their score does not outweigh.
+pub fn conflict(scorer: Scorer<'_>, cannot_links: &CannotLinks, merge: Weight, edge: Edge) -> Option<Vetoes> {
+    let Edge { a, b, score } = edge;
+    let corpus = scorer.corpus();
+    let mut found = vetoes(corpus, cannot_links, a, b);
+    if score < merge + CERTAIN {
+        let (x, y) = (corpus.person(a), corpus.person(b));
+        let (xs, ys) = (x.names.of(&corpus.names), y.names.of(&corpus.names));
+        let given = given_names_conflict(&corpus.lexicons.names, xs, ys) && !shares_identifier(corpus, a, b);
+        found.set(Veto::GivenName, given);
+        found.set(Veto::BirthDate, birth_dates_conflict(x.birth_date, y.birth_date));
+    }
+    (!found.is_empty()).then_some(found)
 }
 
 /// Looks for evidence that is not a name.

@@ -63,6 +63,9 @@ pub struct Model {
     pub prior: Weight,
     /// log2 of the odds that two records drawn at random are two relatives (people of one household), against strangers.
     pub relatives: Weight,
+    /// What it is worth that two records have nobody else: log2 of the odds that a record has a partner, where nearly
+    /// all have (two files of the same people); else zero.
+    pub coverage: Weight,
     /// By [`Comparison::index`]: the probability that two relatives share what it compares, as one person would.
     pub shared: Vec<f64>,
     pub thresholds: Thresholds,

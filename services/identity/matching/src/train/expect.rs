@@ -49,7 +49,7 @@ impl Observation {
 pub fn maximise(model: &mut Model, corpus: &Corpus) {
     let rounds: usize = std::env::var("ROUNDS").map_or(10, |v| v.parse().unwrap_or(10));
     let strength: f64 = std::env::var("STRENGTH").map_or(200.0, |v| v.parse().unwrap_or(200.0));
-    let imagined: f64 = std::env::var("IMAG").map_or(10.0, |v| v.parse().unwrap_or(30.0));
+    let imagined: f64 = std::env::var("IMAG").map_or(30.0, |v| v.parse().unwrap_or(30.0));
     let weights = model.weights();
     let scorer = Scorer::new(corpus, &weights);
     let mut observations = Vec::new();

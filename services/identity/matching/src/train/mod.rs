@@ -3,10 +3,12 @@
 pub mod expect;
 
 use crate::{
+    batch::match_records,
     block,
     compare::{Found, Sink, compare},
     corpus::Corpus,
     frequency::SMOOTHING,
+    guard::CannotLinks,
     level::{COMPARISONS, Comparison},
     lexicon::mix,
     model::{LEVELS, Model},
@@ -33,6 +35,7 @@ pub fn adapt(base: &Model, corpus: &mut Corpus) -> Model {
     corpus.weigh(&model.frequencies, true);
     estimate_u(&mut model, corpus);
     expect::maximise(&mut model, corpus);
+    model.coverage = coverage(&model, corpus);
     model.version = format!("{}+{}", base.version, corpus.len());
     model
 }
@@ -40,6 +43,19 @@ pub fn adapt(base: &Model, corpus: &mut Corpus) -> Model {
 /// The prior of a population: each record has about one other of the same person.
 pub fn prior(records: usize) -> Weight {
     Weight::bits(-(records as f64 + SMOOTHING).log2())
+}
+
+/// Fewer records than this with a partner tell nothing about the rest.
+const COVERED: f64 = 0.95;
+
+/// See [`Model::coverage`]: counted from what clusters without it.
+fn coverage(model: &Model, corpus: &Corpus) -> Weight {
+    let outcome = match_records(model, corpus, &CannotLinks::default());
+    let mut sizes = vec![0u32; corpus.len()];
+    outcome.cluster.iter().for_each(|cluster| sizes[*cluster as usize] += 1);
+    let pairs = sizes.iter().filter(|size| **size == 2).count() as f64;
+    let covered = (2.0 * pairs + 1.0) / (corpus.len() as f64 + SMOOTHING);
+    if covered < COVERED { Weight::ZERO } else { Weight::bits((covered / (1.0 - covered)).log2()) }
 }
 
 /// u-probabilities from random pairs. A pair counts by its probability of being two people, or the few matches among
