@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 
 use crate::{
-    corpus::{Corpus, Person, RecordIndex},
+    corpus::{Corpus, Lexicons, Person, RecordIndex},
     lexicon::{NONE, Term, mix},
 };
 
@@ -28,6 +28,7 @@ pub enum Rule {
     Names,
     Premise,
     NumberPostcode,
+    NumberLocality,
     StreetLocality,
     EmailLocalPart,
     SurnameBirthYear,
@@ -35,6 +36,7 @@ pub enum Rule {
     GivenNameBirthMonth,
     GivenNameBirthDay,
     NamePostcode,
+    NameStreet,
     NameLocality,
     Organisation,
     /// A stop key, refined.
@@ -42,7 +44,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Rule; 17] = [
+    pub const ALL: [Rule; 19] = [
         Rule::Identifier,
         Rule::Email,
         Rule::Phone,
@@ -50,6 +52,7 @@ impl Rule {
         Rule::Names,
         Rule::Premise,
         Rule::NumberPostcode,
+        Rule::NumberLocality,
         Rule::StreetLocality,
         Rule::EmailLocalPart,
         Rule::SurnameBirthYear,
@@ -57,6 +60,7 @@ impl Rule {
         Rule::GivenNameBirthMonth,
         Rule::GivenNameBirthDay,
         Rule::NamePostcode,
+        Rule::NameStreet,
         Rule::NameLocality,
         Rule::Organisation,
         Rule::Refined,
@@ -148,9 +152,12 @@ fn raw_keys(corpus: &Corpus, person: &Person, keys: &mut Vec<Key>) {
             keys.push(Rule::Premise.key(lexicons.codes.word(address.premise).hash));
         }
         let (street, number) = (lexicons.streets.word(address.street).hash, lexicons.codes.word(address.number).hash);
-        let (place, postcode) = (lexicons.places.word(address.locality).hash, lexicons.codes.word(address.postcode).hash);
+        let (place, postcode) = (lexicons.places.word(address.locality).hash, anagram(lexicons, address.postcode));
         if address.number != NONE && address.postcode != NONE {
             keys.push(Rule::NumberPostcode.key(number ^ mix(postcode)));
+        }
+        if address.number != NONE && address.locality != NONE {
+            keys.push(Rule::NumberLocality.key(number ^ mix(place)));
         }
         if address.street != NONE && address.locality != NONE {
             keys.push(Rule::StreetLocality.key(street ^ mix(place)));
@@ -159,6 +166,11 @@ fn raw_keys(corpus: &Corpus, person: &Person, keys: &mut Vec<Key>) {
     for name in person.names.of(&corpus.names) {
         name_keys(corpus, person, name.given, name.surname, keys);
     }
+}
+
+/// A postcode, whatever the order of its characters: two of them are often transposed.
+fn anagram(lexicons: &Lexicons, postcode: Term) -> u64 {
+    lexicons.codes.word(postcode).bytes().iter().fold(0, |sum: u64, byte| sum.wrapping_add(mix(u64::from(*byte) + 1)))
 }
 
 /// How many formal names a nickname leads to in blocking; scoring knows them all.
@@ -190,8 +202,13 @@ fn name_keys(corpus: &Corpus, person: &Person, given: Term, surname: Term, keys:
         if date.month() != 0 && date.day() != 0 {
             keys.push(day_rule.key(mix(sound) ^ day));
         }
-        for address in person.addresses.of(&corpus.addresses).iter().filter(|address| address.postcode != NONE) {
-            keys.push(Rule::NamePostcode.key(mix(sound) ^ corpus.lexicons.codes.word(address.postcode).hash));
+        for address in person.addresses.of(&corpus.addresses) {
+            if address.postcode != NONE {
+                keys.push(Rule::NamePostcode.key(mix(sound) ^ anagram(&corpus.lexicons, address.postcode)));
+            }
+            if address.street != NONE {
+                keys.push(Rule::NameStreet.key(mix(sound) ^ corpus.lexicons.streets.word(address.street).hash));
+            }
         }
     }
     if given_sound != 0 && surname_sound != 0 {

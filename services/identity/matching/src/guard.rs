@@ -230,6 +230,10 @@ fn given_names_conflict(lexicon: &Lexicon, xs: &[NameRow], ys: &[NameRow]) -> bo
 
 /// Two names that are somewhat similar differ if both are well known as names of their own.
 fn differ(lexicon: &Lexicon, x: Term, y: Term) -> bool {
+    // A nickname may begin with another letter: B. is Robert.
+    if lexicon.word(x).is_initial() || lexicon.word(y).is_initial() {
+        return false;
+    }
     match name_level(lexicon, x, y, true) {
         name::DIFFERENT => true,
         name::WEAK => !lexicon.word(x).formals.is_empty() && !lexicon.word(y).formals.is_empty(),

@@ -54,7 +54,7 @@ fn coverage(model: &Model, corpus: &Corpus) -> Weight {
     let mut sizes = vec![0u32; corpus.len()];
     outcome.cluster.iter().for_each(|cluster| sizes[*cluster as usize] += 1);
     let pairs = sizes.iter().filter(|size| **size == 2).count() as f64;
-    let covered = (2.0 * pairs + 1.0) / (corpus.len() as f64 + SMOOTHING);
+    let covered = 2.0 * pairs / (corpus.len() as f64 + 2.0);
     if covered < COVERED { Weight::ZERO } else { Weight::bits((covered / (1.0 - covered)).log2()) }
 }
 
