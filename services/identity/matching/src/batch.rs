@@ -23,10 +23,6 @@ pub struct Outcome {
 
 /// Matches all records of a corpus whose values were weighed by this model.
 pub fn match_records(model: &Model, corpus: &Corpus, cannot_links: &CannotLinks) -> Outcome {
-    let mut model = model.clone();
-    if let Ok(v) = std::env::var("MERGE") { model.thresholds.merge = crate::weight::Weight::bits(v.parse().unwrap()); }
-    if let Ok(v) = std::env::var("COVER") { model.coverage = crate::weight::Weight::bits(v.parse().unwrap()); }
-    if let Ok(v) = std::env::var("REVIEW") { model.thresholds.review = crate::weight::Weight::bits(v.parse().unwrap()); }
     let weights = model.weights();
     let scorer = Scorer::new(corpus, &weights);
     let mut edges = Vec::new();

@@ -312,6 +312,11 @@ impl Blocks {
         BlockingReport { pairs: rules.iter().map(|(_, _, pairs)| pairs).sum(), rules, stop_keys: self.stop_keys }
     }
 
+    /// How many pairs there are, those in several blocks counted in each.
+    pub fn pairs_at_most(&self) -> u64 {
+        self.members.chunk_by(|a, b| a.0 == b.0).map(|block| (block.len() * (block.len() - 1) / 2) as u64).sum()
+    }
+
     fn keys_of(&self, index: RecordIndex) -> &[Key] {
         let at = index as usize;
         &self.keys[self.offsets[at] as usize..self.offsets[at + 1] as usize]

@@ -18,7 +18,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
     corpus::RecordIndex,
-    guard::{CannotLinks, Veto, conflict, permits, vetoes},
+    guard::{CannotLinks, Veto, conflict, lacks, permits, vetoes},
     model::Thresholds,
     score::Scorer,
     weight::Weight,
@@ -189,22 +189,23 @@ impl<'a> Forming<'a> {
         sum >= i64::from(rules.thresholds.review.0) * (self.clusters[x].len() * self.clusters[y].len()) as i64
     }
 
-    /// Whether a third cluster, which cannot be the same as `other`, has an equally good claim on `wanted`.
+    /// Whether a third cluster, which cannot be the same as `other`, has an equally good claim on `wanted`, which has
+    /// nothing to tell them apart by.
     fn is_contested(&self, wanted: usize, other: usize, score: Weight) -> bool {
         let claims = self.clusters[wanted].iter().filter_map(|index| self.claims.get(index)).flatten();
         claims.filter(|(_, claim)| *claim + AMBIGUOUS >= score).any(|(rival, _)| {
             let rival = self.cluster(*rival);
-            rival != wanted && rival != other && self.exclude(rival, other)
+            rival != wanted && rival != other && self.exclude(rival, other, wanted)
         })
     }
 
-    fn exclude(&self, x: usize, y: usize) -> bool {
+    fn exclude(&self, x: usize, y: usize, wanted: usize) -> bool {
         let rules = &self.rules;
+        let corpus = rules.scorer.corpus();
         self.clusters[x].iter().any(|a| {
             self.clusters[y].iter().any(|b| {
-                let edge = rules.edge(*a, *b);
-                edge.score < rules.thresholds.merge + EX.0
-                    && conflict(rules.scorer, rules.cannot_links, rules.thresholds.merge, edge).is_some()
+                conflict(rules.scorer, rules.cannot_links, rules.thresholds.merge, rules.edge(*a, *b))
+                    .is_some_and(|found| self.clusters[wanted].iter().all(|index| lacks(corpus, *index, found)))
             })
         })
     }
@@ -229,6 +230,3 @@ impl<'a> Forming<'a> {
         }
     }
 }
-
-struct Ex(Weight);
-static EX: std::sync::LazyLock<Ex> = std::sync::LazyLock::new(|| Ex(Weight::bits(std::env::var("EX").map_or(1.0, |v| v.parse().unwrap()))));

@@ -130,6 +130,8 @@ pub fn doubts(scorer: Scorer<'_>, a: RecordIndex, b: RecordIndex) -> Vetoes {
 
 /// By how much a score must exceed the merge threshold to hold in spite of a doubt.
 pub const CERTAIN: Weight = Weight(4_000);
+/// The same for birth dates alone: they are mistyped, and mistaken for another's, more often than given names.
+const MISTYPED: Weight = Weight(1_000);
 
 /// Whether the pair may be joined without asking, as far as guards are concerned.
 pub fn permits(scorer: Scorer<'_>, cannot_links: &CannotLinks, merge: Weight, edge: Edge) -> bool {
@@ -138,7 +140,8 @@ pub fn permits(scorer: Scorer<'_>, cannot_links: &CannotLinks, merge: Weight, ed
         return false;
     }
     let doubts = doubts(scorer, a, b);
-    doubts.is_empty() || (score >= merge + CERTAIN && !doubts.contains(Veto::NamesAlone))
+    let margin = if doubts.is_only(Veto::BirthDate) { MISTYPED } else { CERTAIN };
+    doubts.is_empty() || (score >= merge + margin && !doubts.contains(Veto::NamesAlone))
 }
 
 /// Whether two records speak against being in one cluster, by a veto or by a conflict that their score does not outweigh.
@@ -154,6 +157,20 @@ pub fn conflict(scorer: Scorer<'_>, cannot_links: &CannotLinks, merge: Weight, e
         found.set(Veto::BirthDate, birth_dates_conflict(x.birth_date, y.birth_date));
     }
     (!found.is_empty()).then_some(found)
+}
+
+/// Whether a record lacks what would tell between two others that conflict: a John Smith without a birth date may be
+/// the father or the son.
+pub fn lacks(corpus: &Corpus, index: RecordIndex, conflict: Vetoes) -> bool {
+    let person = corpus.person(index);
+    let names = person.names.of(&corpus.names);
+    let full = |term: Term| term != NONE && !corpus.lexicons.names.word(term).is_initial();
+    conflict.iter().all(|veto| match veto {
+        Veto::BirthDate => person.birth_date.is_missing(),
+        Veto::GivenName => !names.iter().any(|name| full(name.given)),
+        Veto::Generation => names.iter().all(|name| name.generation == 0),
+        Veto::CannotLink | Veto::Identifier | Veto::NamesAlone => true,
+    })
 }
 
 /// Looks for evidence that is not a name.

@@ -39,15 +39,24 @@ impl Probabilities {
         }
     }
 
+    /// The classes that are fitted: all but class 0.
+    pub fn classes(&self) -> BTreeSet<u8> {
+        self.class.iter().copied().filter(|class| *class > 0).collect()
+    }
+
+    /// The levels of a class.
+    pub fn members(&self, class: u8) -> Vec<usize> {
+        (0..self.class.len()).filter(|at| self.class[*at] == class).collect()
+    }
+
     /// Scales m and u to sum 1 within each class but class 0.
     pub fn normalize(&mut self) {
-        let classes: BTreeSet<u8> = self.class.iter().copied().filter(|class| *class > 0).collect();
-        for class in classes {
+        for class in self.classes() {
+            let members = self.members(class);
             for values in [&mut self.m, &mut self.u] {
-                let members = || self.class.iter().enumerate().filter(move |(_, c)| **c == class).map(|(at, _)| at);
-                let sum: f64 = members().map(|at| values[at]).sum();
+                let sum: f64 = members.iter().map(|at| values[*at]).sum();
                 if sum > 0.0 {
-                    members().for_each(|at| values[at] /= sum);
+                    members.iter().for_each(|at| values[*at] /= sum);
                 }
             }
         }

@@ -18,8 +18,29 @@ static FORMALS: LazyLock<FxHashMap<&'static str, Vec<Formal>>> = LazyLock::new(|
             formals.entry(name).or_default().push(place as Formal);
         }
     }
+    // Peggie is what Peggy is: the endings of pet names are interchangeable.
+    let names: Vec<&'static str> = formals.keys().copied().collect();
+    let respelt: Vec<(&'static str, Vec<Formal>)> = names
+        .into_iter()
+        .filter_map(|name| {
+            let mut all: Vec<Formal> =
+                respellings(name).iter().filter_map(|other| formals.get(other.as_str())).flatten().copied().collect();
+            all.sort_unstable();
+            all.dedup();
+            (!all.is_empty()).then_some((name, all))
+        })
+        .collect();
+    formals.extend(respelt);
     formals
 });
+
+const PET_ENDINGS: [&str; 4] = ["ie", "ey", "y", "i"];
+
+/// A name with each of the endings of pet names, if it has one.
+fn respellings(name: &str) -> Vec<String> {
+    let Some(stem) = PET_ENDINGS.iter().find_map(|end| name.strip_suffix(end)) else { return Vec::new() };
+    PET_ENDINGS.iter().map(|end| format!("{stem}{end}")).collect()
+}
 
 /// The formal names that a folded given name may stand for, itself among them if it is one, in ascending order. Two
 /// names are nicknames of each other when they share one.
@@ -27,10 +48,7 @@ pub fn formals(name: &str) -> &'static [Formal] {
     if let Some(formals) = FORMALS.get(name) {
         return formals;
     }
-    // Peggie is Peggy, Bobbi is Bobby.
-    let Some(stem) = ["ie", "ey", "i", "y"].iter().find_map(|end| name.strip_suffix(end)) else { return &[] };
-    let variants = ["y", "ie", "i", "ey"].map(|end| format!("{stem}{end}"));
-    variants.iter().find_map(|variant| FORMALS.get(variant.as_str())).map_or(&[], Vec::as_slice)
+    respellings(name).iter().find_map(|other| FORMALS.get(other.as_str())).map_or(&[], Vec::as_slice)
 }
 
 /// Whether one is a pet form of the other, by its ending: Robbie of Robert, Susie of Susan.

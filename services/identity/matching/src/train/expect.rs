@@ -1,22 +1,65 @@
 //! Expectation-maximisation over the pairs that blocking finds (Dempster, Laird and Rubin 1977; Winkler 1988).
 //!
-//! Three kinds of pairs: one person, relatives, strangers. u is fixed by random pairs.
+//! Pairs are of three kinds: one person, relatives, strangers. Random pairs have fixed u; each round expects of which
+//! kind every pair is, and then counts anew how frequent the kinds are and how one person's records agree (m).
+
+use serde::{Deserialize, Serialize};
 
 use crate::{
     block::Blocks,
     compare::{Found, Sink, compare},
-    corpus::Corpus,
+    corpus::{Corpus, RecordIndex},
     level::{COMPARISONS, Comparison, Level},
-    model::{LEVELS, Model, Weights},
+    lexicon::mix,
+    model::{LEVELS, Model, Probabilities, Weights},
     score::{Scorer, against_strangers},
     weight::Weight,
 };
+
+/// About so many pairs are looked at in each round; of more, a sample.
+const SAMPLE: u64 = 1_000_000;
+
+/// The weight of the shipped m-probabilities, in pairs.
+const SHIPPED: f64 = 200.0;
+
+/// Imagined pairs of one person and of relatives, a pair of each for every 1/30 of the records: a few records cannot
+/// show that there are no households.
+const IMAGINED: f64 = 30.0;
+
+/// Training has converged when no probability moves by more.
+const CONVERGED: f64 = 1e-4;
+
+/// A steward's decision about a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label {
+    pub a: RecordIndex,
+    pub b: RecordIndex,
+    pub same: bool,
+}
+
+/// How far training has come. Training that starts from this state goes on as if it had never stopped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    pub round: u32,
+    /// The largest change of a probability in the last round.
+    pub change: f64,
+    pub prior: Weight,
+    pub relatives: Weight,
+    pub comparisons: Vec<Probabilities>,
+}
+
+impl State {
+    pub fn has_converged(&self) -> bool {
+        self.change <= CONVERGED
+    }
+}
 
 /// A pair, as training sees it.
 #[derive(Clone, Debug, Default)]
 struct Observation {
     levels: [Level; COMPARISONS],
     adjustments: [i32; COMPARISONS],
+    label: Option<bool>,
 }
 
 impl Sink for Observation {
@@ -32,6 +75,9 @@ impl Sink for Observation {
 impl Observation {
     /// The probabilities that this is one person, and that these are relatives.
     fn expect(&self, weights: &Weights) -> (f64, f64) {
+        if let Some(same) = self.label {
+            return (f64::from(u8::from(same)), 0.0);
+        }
         let (mut person, mut relatives) = (weights.prior, weights.relatives);
         for comparison in Comparison::ALL {
             let (level, adjustment) = (self.levels[comparison.index()], Weight(self.adjustments[comparison.index()]));
@@ -46,56 +92,115 @@ impl Observation {
     }
 }
 
-pub fn maximise(model: &mut Model, corpus: &Corpus) {
-    let rounds: usize = std::env::var("ROUNDS").map_or(10, |v| v.parse().unwrap_or(10));
-    let strength: f64 = std::env::var("STRENGTH").map_or(200.0, |v| v.parse().unwrap_or(200.0));
-    let imagined: f64 = std::env::var("IMAG").map_or(30.0, |v| v.parse().unwrap_or(30.0));
-    let weights = model.weights();
-    let scorer = Scorer::new(corpus, &weights);
-    let mut observations = Vec::new();
-    Blocks::new(corpus, &model.stop_keys).for_each_pair(|a, b| {
-        let mut observation = Observation::default();
-        compare(scorer.context(), a, b, &mut observation);
-        observations.push(observation);
-    });
-    let n = corpus.len() as f64;
-    let all = n * (n - 1.0) / 2.0;
-    let base = model.clone();
-    for _ in 0..rounds {
-        let weights = model.weights();
+/// Trains a model on a corpus, round by round. Deterministic.
+pub struct Trainer {
+    base: Model,
+    observations: Vec<Observation>,
+    /// How many pairs an observation stands for.
+    each: f64,
+    records: f64,
+    state: State,
+}
+
+impl Trainer {
+    /// Starts from a model by which the corpus was weighed.
+    pub fn new(base: &Model, corpus: &Corpus, labels: &[Label]) -> Trainer {
+        let state = State {
+            round: 0,
+            change: f64::INFINITY,
+            prior: base.prior,
+            relatives: base.relatives,
+            comparisons: base.comparisons.clone(),
+        };
+        Trainer::resume(base, corpus, labels, state)
+    }
+
+    /// Goes on from a state that training with the same model, corpus and labels reached.
+    pub fn resume(base: &Model, corpus: &Corpus, labels: &[Label], state: State) -> Trainer {
+        let weights = base.weights();
+        let scorer = Scorer::new(corpus, &weights);
+        let blocks = Blocks::new(corpus, &base.stop_keys);
+        let every = blocks.pairs_at_most().div_ceil(SAMPLE).max(1);
+        let observe = |a: RecordIndex, b: RecordIndex, label: Option<bool>| {
+            let mut observation = Observation { label, ..Observation::default() };
+            compare(scorer.context(), a, b, &mut observation);
+            observation
+        };
+        let mut observations = Vec::new();
+        blocks.for_each_pair(|a, b| {
+            let (x, y) = (corpus.key(a).min(corpus.key(b)), corpus.key(a).max(corpus.key(b)));
+            if every == 1 || mix(x as u64 ^ mix(y as u64)).is_multiple_of(every) {
+                observations.push(observe(a, b, None));
+            }
+        });
+        observations.extend(labels.iter().map(|label| observe(label.a, label.b, Some(label.same))));
+        Trainer { base: base.clone(), observations, each: every as f64, records: corpus.len() as f64, state }
+    }
+
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// One round of expectation and maximisation.
+    pub fn step(&mut self) -> &State {
+        let weights = self.model().weights();
         let (mut matches, mut relatives) = (0.0, 0.0);
         let mut counts = [[0.0; LEVELS]; COMPARISONS];
-        for observation in &observations {
+        for observation in &self.observations {
             let (one, related) = observation.expect(&weights);
-            matches += one;
-            relatives += related;
+            if observation.label.is_none() {
+                matches += one;
+                relatives += related;
+            }
             for (comparison, level) in observation.levels.iter().enumerate().filter(|(_, level)| **level > 0) {
                 counts[comparison][usize::from(*level)] += one;
             }
         }
-        // A few imagined pairs keep small data sets from extremes.
-        model.prior = Weight::bits(((matches + imagined) / (all + n * imagined)).log2());
-        model.relatives = Weight::bits(((relatives + imagined) / (all + n * imagined)).log2());
+        let pairs = self.records * (self.records - 1.0) / 2.0;
+        let share =
+            |count: f64| Weight::bits(((count * self.each + IMAGINED) / (pairs + self.records * IMAGINED)).log2());
+        let mut change: f64 = 0.0;
         for comparison in Comparison::ALL {
-            let counts = &counts[comparison.index()];
-            let shipped = &base.comparisons[comparison.index()];
-            let probabilities = &mut model.comparisons[comparison.index()];
-            for class in 1..=3 {
-                let members: Vec<usize> =
-                    (1..shipped.class.len()).filter(|at| shipped.class[*at] == class).collect();
-                let total: f64 = members.iter().map(|at| counts[*at]).sum();
-                for at in members {
-                    probabilities.m[at] = (counts[at] + strength * shipped.m[at]) / (total + strength);
-                }
-            }
+            let shipped = &self.base.comparisons[comparison.index()];
+            let fitted = &mut self.state.comparisons[comparison.index()];
+            change = change.max(fit(shipped, fitted, &counts[comparison.index()]));
+        }
+        (self.state.prior, self.state.relatives) = (share(matches), share(relatives));
+        self.state.change = change;
+        self.state.round += 1;
+        &self.state
+    }
+
+    /// Steps until nothing moves, or `most` rounds are done; tells of each round.
+    pub fn run(&mut self, most: u32, mut progress: impl FnMut(&State)) {
+        while self.state.round < most && !self.state.has_converged() {
+            self.step();
+            progress(&self.state);
         }
     }
-    if std::env::var("SHOW").is_ok() {
-        eprintln!("prior {} (n {}), relatives {}", model.prior, -(n).log2(), model.relatives);
-        for comparison in Comparison::ALL {
-            let p = model.probabilities(comparison);
-            eprintln!("{:?}", comparison);
-            for l in 1..p.m.len() { eprintln!("   {:40} m {:.4} u {:.6} w {}", comparison.levels()[l], p.m[l], p.u[l], p.weight(l as u8)); }
+
+    /// The model as trained so far.
+    pub fn model(&self) -> Model {
+        Model {
+            prior: self.state.prior,
+            relatives: self.state.relatives,
+            comparisons: self.state.comparisons.clone(),
+            ..self.base.clone()
         }
     }
+}
+
+/// Counts and shipped values make new m-probabilities; returns the largest change.
+fn fit(shipped: &Probabilities, fitted: &mut Probabilities, counts: &[f64]) -> f64 {
+    let mut change: f64 = 0.0;
+    for class in shipped.classes() {
+        let members = shipped.members(class);
+        let total: f64 = members.iter().map(|at| counts[*at]).sum();
+        for at in members {
+            let m = (counts[at] + SHIPPED * shipped.m[at]) / (total + SHIPPED);
+            change = change.max((m - fitted.m[at]).abs());
+            fitted.m[at] = m;
+        }
+    }
+    change
 }

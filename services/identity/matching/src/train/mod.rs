@@ -1,6 +1,8 @@
 //! Fitting a model to data without labels.
 
-pub mod expect;
+mod expect;
+
+pub use expect::{Label, State, Trainer};
 
 use crate::{
     batch::match_records,
@@ -19,47 +21,64 @@ use crate::{
 /// How many random pairs the u-probabilities are read from.
 const RANDOM_PAIRS: u64 = 1_000_000;
 
-/// The weight of the shipped u-probabilities against counted pairs.
-const PRIOR_PAIRS: f64 = 2_000.0;
+/// The weight of the shipped u-probabilities, in pairs.
+const SHIPPED: f64 = 2_000.0;
 
-/// Adapts a model to a population: frequencies of values, u-probabilities from random pairs, the prior from the number
-/// of records, stop keys from the sizes of blocks. m-probabilities and thresholds stay. Deterministic.
+/// Rounds of training in [`adapt`].
+const ROUNDS: u32 = 10;
+
+/// Fits a model to a whole data set: frequencies of values, stop keys from the sizes of blocks, u-probabilities from
+/// random pairs, the rest by [`Trainer`]. Thresholds stay. Deterministic; needs no labels.
 ///
 /// Values of the corpus are weighed by the new model.
 pub fn adapt(base: &Model, corpus: &mut Corpus) -> Model {
+    let prepared = prepare(base, corpus);
+    let mut trainer = Trainer::new(&prepared, corpus, &[]);
+    trainer.run(ROUNDS, |_| {});
+    finish(trainer.model(), corpus)
+}
+
+/// The first step of [`adapt`], before training.
+pub fn prepare(base: &Model, corpus: &mut Corpus) -> Model {
     let mut model = base.clone();
     model.frequencies = corpus.frequencies();
-    model.prior = prior(corpus.len());
+    model.prior = Weight::bits(-(corpus.len() as f64 + SMOOTHING).log2());
     model.relatives = model.prior;
+    model.coverage = Weight::ZERO;
     model.stop_keys = block::stop_keys(corpus, block::LARGEST_BLOCK);
+    model.version = format!("{}+{}", base.version, corpus.len());
     corpus.weigh(&model.frequencies, true);
     estimate_u(&mut model, corpus);
-    expect::maximise(&mut model, corpus);
-    model.coverage = coverage(&model, corpus);
-    model.version = format!("{}+{}", base.version, corpus.len());
     model
 }
 
-/// The prior of a population: each record has about one other of the same person.
-pub fn prior(records: usize) -> Weight {
-    Weight::bits(-(records as f64 + SMOOTHING).log2())
+/// The last step of [`adapt`], after training.
+pub fn finish(mut model: Model, corpus: &Corpus) -> Model {
+    model.coverage = coverage(&model, corpus);
+    model
 }
 
-/// Fewer records than this with a partner tell nothing about the rest.
+/// Below this share of records with exactly one partner, having none says nothing.
 const COVERED: f64 = 0.95;
 
 /// See [`Model::coverage`]: counted from what clusters without it.
 fn coverage(model: &Model, corpus: &Corpus) -> Weight {
+    let records = corpus.len() as f64;
+    // As many matches as a data set has in which everybody is there twice.
+    let matches = model.prior.as_bits().exp2() * records * (records - 1.0) / 2.0;
+    if !(0.45..0.6).contains(&(matches / records)) {
+        return Weight::ZERO;
+    }
     let outcome = match_records(model, corpus, &CannotLinks::default());
     let mut sizes = vec![0u32; corpus.len()];
     outcome.cluster.iter().for_each(|cluster| sizes[*cluster as usize] += 1);
-    let pairs = sizes.iter().filter(|size| **size == 2).count() as f64;
-    let covered = 2.0 * pairs / (corpus.len() as f64 + 2.0);
+    let paired = 2.0 * sizes.iter().filter(|size| **size == 2).count() as f64;
+    let covered = paired / (records + 2.0);
     if covered < COVERED { Weight::ZERO } else { Weight::bits((covered / (1.0 - covered)).log2()) }
 }
 
-/// u-probabilities from random pairs. A pair counts by its probability of being two people, or the few matches among
-/// the pairs of a small data set would pass for chance.
+/// u-probabilities from random pairs. A pair counts by its probability of being strangers, or the few matches among the
+/// pairs of a small data set would pass for chance.
 fn estimate_u(model: &mut Model, corpus: &Corpus) {
     let weights = model.weights();
     let scorer = Scorer::new(corpus, &weights);
@@ -75,12 +94,11 @@ fn estimate_u(model: &mut Model, corpus: &Corpus) {
     for comparison in Comparison::ALL {
         let counts = &counts[comparison.index()];
         let probabilities = &mut model.comparisons[comparison.index()];
-        for class in 1..=3 {
-            let members: Vec<usize> =
-                (1..probabilities.class.len()).filter(|at| probabilities.class[*at] == class).collect();
+        for class in probabilities.classes() {
+            let members = probabilities.members(class);
             let total: f64 = members.iter().map(|at| counts[*at]).sum();
             for at in members {
-                probabilities.u[at] = (counts[at] + PRIOR_PAIRS * probabilities.u[at]) / (total + PRIOR_PAIRS);
+                probabilities.u[at] = (counts[at] + SHIPPED * probabilities.u[at]) / (total + SHIPPED);
             }
         }
     }
@@ -108,10 +126,8 @@ fn for_random_pairs(n: u64, most: u64, mut visit: impl FnMut(u32, u32)) {
         return;
     }
     if n * (n - 1) / 2 <= most {
-        for a in 0..n {
-            for b in a + 1..n {
-                visit(a as u32, b as u32);
-            }
+        for a in 0..n as u32 {
+            (a + 1..n as u32).for_each(|b| visit(a, b));
         }
         return;
     }
