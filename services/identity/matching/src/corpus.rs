@@ -335,30 +335,23 @@ impl Corpus {
         self.lexicon(field).map_or_else(|| mix(u64::from(term)), |lexicon| lexicon.word(term).hash)
     }
 
-    /// Looks up what agreeing on each value carries, for values that came since the last time; all of them `anew` when
-    /// the model has changed.
-    pub fn weigh(&mut self, frequencies: &Frequencies, anew: bool) {
-        if anew {
-            self.surprises = Surprises::default();
-        }
-        for field in Field::ALL {
-            let Some(lexicon) = self.lexicon(field) else { continue };
-            let from = self.surprises.tables[field as usize].len();
-            let new: Vec<Surprise> = (from..lexicon.len())
-                .map(|term| frequencies.surprise(field, lexicon.word(term as Term).hash))
-                .collect();
-            self.surprises.tables[field as usize].extend(new);
-        }
-        for person in &mut self.people {
-            if anew || person.birth_surprise == UNKNOWN {
-                let value = mix(u64::from(person.birth_date.bits()));
-                person.birth_surprise = frequencies.surprise(Field::BirthDate, value);
-            }
+    /// Looks up anew what agreeing on each value carries.
+    pub fn weigh(&mut self, frequencies: &Frequencies) {
+        self.surprises = Surprises::default();
+        self.weigh_terms(frequencies);
+        for index in self.indices() {
+            self.weigh_birth_date(index, frequencies);
         }
     }
 
-    /// Looks up the values of one record that has just been pushed.
+    /// Looks up what agreeing on the values of one record carries that has just been pushed.
     pub(crate) fn weigh_last(&mut self, index: RecordIndex, frequencies: &Frequencies) {
+        self.weigh_terms(frequencies);
+        self.weigh_birth_date(index, frequencies);
+    }
+
+    /// Looks up the values that were interned since the last time.
+    fn weigh_terms(&mut self, frequencies: &Frequencies) {
         for field in Field::ALL {
             let Some(lexicon) = self.lexicon(field) else { continue };
             let from = self.surprises.tables[field as usize].len();
@@ -367,8 +360,11 @@ impl Corpus {
                 .collect();
             self.surprises.tables[field as usize].extend(new);
         }
-        let value = mix(u64::from(self.people[index as usize].birth_date.bits()));
-        self.people[index as usize].birth_surprise = frequencies.surprise(Field::BirthDate, value);
+    }
+
+    fn weigh_birth_date(&mut self, index: RecordIndex, frequencies: &Frequencies) {
+        let person = &mut self.people[index as usize];
+        person.birth_surprise = frequencies.surprise(Field::BirthDate, mix(u64::from(person.birth_date.bits())));
     }
 
     /// A hash of what the record says, for keys of records that have none.

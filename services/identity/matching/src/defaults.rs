@@ -30,7 +30,7 @@ pub fn model() -> Model {
 }
 
 /// Odds of about 9 to 1 for the weakest merge; the mean merge is far above it.
-const MERGE: i32 = 3_200;
+const MERGE: i32 = 3_300;
 /// Odds of about 1 to 2.
 const REVIEW: i32 = -1_000;
 

@@ -53,6 +53,9 @@ impl<'a> Total<'a> {
     pub(crate) fn new(weights: &'a Weights) -> Total<'a> {
         Total { weights, person: weights.prior, relatives: weights.relatives }
     }
+    pub(crate) fn relatives(&self) -> Weight {
+        self.relatives
+    }
     pub(crate) fn score(&self) -> Weight {
         self.person - against_strangers(self.relatives)
     }

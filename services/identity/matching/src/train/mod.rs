@@ -47,7 +47,7 @@ pub fn prepare(base: &Model, corpus: &mut Corpus) -> Model {
     model.coverage = Weight::ZERO;
     model.stop_keys = block::stop_keys(corpus, block::LARGEST_BLOCK);
     model.version = format!("{}+{}", base.version, corpus.len());
-    corpus.weigh(&model.frequencies, true);
+    corpus.weigh(&model.frequencies);
     estimate_u(&mut model, corpus);
     model
 }
