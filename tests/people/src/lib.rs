@@ -2,7 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod accuracy;
 pub mod published;
+pub mod speed;
+pub mod synthetic;
 
 use identity_matching::record::Record;
 

@@ -14,11 +14,13 @@
 //! Only proposals join, so the clusters of a data set are those of the connected components of its proposals, each for
 //! itself. The outcome depends on the records, the model and the cannot-links, and not on any order.
 
+use std::collections::BTreeSet;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
     corpus::RecordIndex,
-    guard::{CannotLinks, Veto, conflict, lacks, permits, vetoes},
+    guard::{CannotLinks, Veto, Vetoes, conflict, lacks, permits, vetoes},
     model::Thresholds,
     score::Scorer,
     weight::Weight,
@@ -116,6 +118,14 @@ pub fn agglomerate(rules: Rules<'_>, component: &[RecordIndex], edges: &mut [Edg
     clusters
 }
 
+/// All pairs across two clusters.
+#[derive(Clone, Copy, Debug, Default)]
+struct Link {
+    /// Of the bounded scores.
+    sum: i64,
+    conflict: Vetoes,
+}
+
 /// Clusters of one component while they form.
 struct Forming<'a> {
     rules: Rules<'a>,
@@ -124,6 +134,8 @@ struct Forming<'a> {
     clusters: Vec<Vec<RecordIndex>>,
     /// Proposals by record.
     claims: FxHashMap<RecordIndex, Vec<(RecordIndex, Weight)>>,
+    /// What is known of pairs of clusters.
+    links: FxHashMap<(usize, usize), Link>,
     /// Pairs of clusters that were refused as they are now.
     refused: FxHashSet<(usize, usize)>,
 }
@@ -141,6 +153,7 @@ impl<'a> Forming<'a> {
             cluster_of: (0..component.len()).collect(),
             clusters: component.iter().map(|index| vec![*index]).collect(),
             claims,
+            links: FxHashMap::default(),
             refused: FxHashSet::default(),
         }
     }
@@ -169,45 +182,65 @@ impl<'a> Forming<'a> {
             self.cluster_of[self.place[index]] = kept;
         }
         self.clusters[kept].extend(moved);
+        for other in 0..self.clusters.len() {
+            let ends = |at: usize| (at.min(other), at.max(other));
+            let (one, two) = (self.links.remove(&ends(kept)), self.links.remove(&ends(gone)));
+            if let (Some(one), Some(two)) = (one, two)
+                && other != kept
+                && other != gone
+            {
+                let both = Link { sum: one.sum + two.sum, conflict: one.conflict.union(two.conflict) };
+                self.links.insert(ends(kept), both);
+            }
+        }
         self.refused.retain(|(a, b)| *a != kept && *b != kept && *a != gone && *b != gone);
     }
 
     /// Whether all pairs across two clusters together speak for one person.
-    fn cohere(&self, x: usize, y: usize) -> bool {
+    fn cohere(&mut self, x: usize, y: usize) -> bool {
+        let pairs = (self.clusters[x].len() * self.clusters[y].len()) as i64;
+        let link = self.link(x, y);
+        // Birth dates of one person may be far apart in a few of many records.
+        let free = link.conflict.is_empty() || link.conflict.is_only(Veto::BirthDate);
+        free && link.sum >= i64::from(self.rules.thresholds.review.0) * pairs
+    }
+
+    /// All pairs across two clusters, looked at once: what is known of parts is kept when they join.
+    fn link(&mut self, x: usize, y: usize) -> Link {
+        let ends = (x.min(y), x.max(y));
+        if let Some(link) = self.links.get(&ends) {
+            return *link;
+        }
         let rules = &self.rules;
-        let mut sum = 0i64;
+        let mut link = Link::default();
         for a in &self.clusters[x] {
             for b in &self.clusters[y] {
                 let edge = rules.edge(*a, *b);
-                match conflict(rules.scorer, rules.cannot_links, rules.thresholds.merge, edge) {
-                    // Birth dates of one person may be far apart in a few of many records.
-                    Some(vetoes) if !vetoes.is_only(Veto::BirthDate) => return false,
-                    _ => sum += i64::from(edge.score.clamp(LEAST, MOST).0),
-                }
+                link.sum += i64::from(edge.score.clamp(LEAST, MOST).0);
+                let conflict = conflict(rules.scorer, rules.cannot_links, rules.thresholds.merge, edge);
+                link.conflict = link.conflict.union(conflict.unwrap_or_default());
             }
         }
-        sum >= i64::from(rules.thresholds.review.0) * (self.clusters[x].len() * self.clusters[y].len()) as i64
+        self.links.insert(ends, link);
+        link
     }
 
     /// Whether a third cluster, which cannot be the same as `other`, has an equally good claim on `wanted`, which has
     /// nothing to tell them apart by.
-    fn is_contested(&self, wanted: usize, other: usize, score: Weight) -> bool {
+    fn is_contested(&mut self, wanted: usize, other: usize, score: Weight) -> bool {
         let claims = self.clusters[wanted].iter().filter_map(|index| self.claims.get(index)).flatten();
-        claims.filter(|(_, claim)| *claim + AMBIGUOUS >= score).any(|(rival, _)| {
-            let rival = self.cluster(*rival);
-            rival != wanted && rival != other && self.exclude(rival, other, wanted)
-        })
+        let rivals: BTreeSet<usize> = claims
+            .filter(|(_, claim)| *claim + AMBIGUOUS >= score)
+            .map(|(rival, _)| self.cluster(*rival))
+            .filter(|rival| *rival != wanted && *rival != other)
+            .collect();
+        rivals.into_iter().any(|rival| self.exclude(rival, other, wanted))
     }
 
-    fn exclude(&self, x: usize, y: usize, wanted: usize) -> bool {
-        let rules = &self.rules;
-        let corpus = rules.scorer.corpus();
-        self.clusters[x].iter().any(|a| {
-            self.clusters[y].iter().any(|b| {
-                conflict(rules.scorer, rules.cannot_links, rules.thresholds.merge, rules.edge(*a, *b))
-                    .is_some_and(|found| self.clusters[wanted].iter().all(|index| lacks(corpus, *index, found)))
-            })
-        })
+    fn exclude(&mut self, x: usize, y: usize, wanted: usize) -> bool {
+        let conflict = self.link(x, y).conflict;
+        let corpus = self.rules.scorer.corpus();
+        !conflict.is_empty() && self.clusters[wanted].iter().all(|index| lacks(corpus, *index, conflict))
     }
 
     /// Joins records that are alone, and have nobody but each other.

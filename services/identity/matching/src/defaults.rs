@@ -76,7 +76,7 @@ fn probabilities(comparison: Comparison) -> Probabilities {
             (0.04, 0.97),
         ],
         Comparison::Address => return addresses(),
-        Comparison::Email => &[(0.70, 1e-5), (0.10, 1e-5), (0.02, 0.01), (0.02, 1e-3), (0.16, 1.0)],
+        Comparison::Email => &[(0.70, 1e-5), (0.10, 1e-5), (0.02, 0.01), (0.02, 0.01), (0.16, 1.0)],
         Comparison::Phone => &[(0.70, 1e-5), (0.90, 2e-5), (0.06, 2e-5), (0.24, 1.0)],
         Comparison::Identifier => &[(0.90, 1e-6), (0.06, 1e-5), (0.04, 1.0)],
         Comparison::Gender => &[(0.97, 0.5), (0.03, 0.5)],
@@ -88,7 +88,7 @@ fn probabilities(comparison: Comparison) -> Probabilities {
         Comparison::NameOrder => &[1, 2],
         Comparison::MiddleName => &[crate::level::middle::INITIAL],
         Comparison::BirthDate => &[birth::PARTIAL],
-        Comparison::Email => &[crate::level::email::SAME_LOCAL_PART],
+        Comparison::Email => &[crate::level::email::SAME_LOCAL_PART, crate::level::email::SIMILAR],
         Comparison::Phone => &[crate::level::phone::SUFFIX],
         _ => &[],
     };

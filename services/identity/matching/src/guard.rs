@@ -69,6 +69,9 @@ impl Vetoes {
     pub fn is_only(self, veto: Veto) -> bool {
         self.0 == 1 << veto as u8
     }
+    pub fn union(self, other: Vetoes) -> Vetoes {
+        Vetoes(self.0 | other.0)
+    }
     fn set(&mut self, veto: Veto, holds: bool) {
         self.0 |= u8::from(holds) << veto as u8;
     }

@@ -107,7 +107,7 @@ pub fn may_reach(a: (&[u8], u32), b: (&[u8], u32), least: u32) -> bool {
     let common_b = lb.saturating_sub((b.1 & !a.1).count_ones());
     let common = common_a.min(common_b);
     if common == 0 {
-        return false;
+        return least == 0;
     }
     let jaro = (1000 * common * (la + lb) + 1000 * la * lb) / (3 * la * lb) + 1;
     let prefix = common_prefix(a.0, b.0, 4);

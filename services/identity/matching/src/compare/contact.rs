@@ -31,7 +31,11 @@ fn email(context: Context<'_>, lexicon: &Lexicon, x: &EmailRow, y: &EmailRow) ->
     let (a, b) = (lexicon.word(x.whole), lexicon.word(y.whole));
     let (local_a, local_b) = (lexicon.word(x.local), lexicon.word(y.local));
     let surprises = &context.corpus.surprises;
-    if within_one_edit(a.bytes(), b.bytes()) || reaches(a, b, 950) {
+    // Numbers in an address tell people of one name apart: a slip is one of letters.
+    let numbers = |word: &Word| word.bytes().iter().filter(|b| b.is_ascii_digit()).fold(0u64, |n, b| n.wrapping_mul(11).wrapping_add(u64::from(*b)));
+    let slip = within_one_edit(a.bytes(), b.bytes());
+    let dropped = slip && a.bytes().len() != b.bytes().len();
+    if dropped || (numbers(a) == numbers(b) && (slip || reaches(a, b, 950))) {
         let adjustment = context.nearly(Field::Email, surprises.of(Field::Email, x.whole), surprises.of(Field::Email, y.whole));
         return Found { level: email::CLOSE, adjustment: adjustment.min(Weight::ZERO) };
     }

@@ -31,8 +31,8 @@ const STREET_TYPES: [(&str, &str); 66] = [
 ];
 
 /// Words that introduce a unit within a building.
-const UNIT_WORDS: [&str; 18] = [
-    "apt", "apartment", "appt", "suite", "ste", "unit", "flat", "floor", "fl", "room", "rm", "level", "bldg", "building",
+const UNIT_WORDS: [&str; 17] = [
+    "apt", "apartment", "appt", "suite", "ste", "unit", "flat", "floor", "room", "rm", "level", "bldg", "building",
     "bld", "lot", "penthouse", "no",
 ];
 

@@ -71,24 +71,25 @@ fn parse(text: &str) -> PartialDate {
         return match numbers[..] {
             [year] if year.len() == 4 => PartialDate::new(number(year), month, 0),
             [year] if at == 0 || number(year) > 31 => PartialDate::new(year_of(year), month, 0),
-            [first, second] if first.len() == 4 => PartialDate::new(number(first), month, number(second) as u8),
-            [first, second, ..] => PartialDate::new(year_of(second), month, number(first) as u8),
+            [first, second] if first.len() == 4 => PartialDate::new(number(first), month, small(second)),
+            [first, second, ..] => PartialDate::new(year_of(second), month, small(first)),
             _ => PartialDate::new(0, month, 0),
         };
     }
     match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [all] if all.len() == 8 && !all.bytes().all(|b| b.is_ascii_digit()) => PartialDate::default(),
         [all] if all.len() == 8 && number(&all[..4]) > 1231 => {
-            PartialDate::new(number(&all[..4]), number(&all[4..6]) as u8, number(&all[6..]) as u8)
+            PartialDate::new(number(&all[..4]), small(&all[4..6]), small(&all[6..]))
         }
         [all] if all.len() == 8 => day_and_month(number(&all[4..]), number(&all[..2]), number(&all[2..4])),
         [year] if year.len() == 4 => PartialDate::new(number(year), 0, 0),
-        [year, month] if year.len() == 4 => PartialDate::new(number(year), number(month) as u8, 0),
-        [month, year] if year.len() == 4 => PartialDate::new(number(year), number(month) as u8, 0),
+        [year, month] if year.len() == 4 => PartialDate::new(number(year), small(month), 0),
+        [month, year] if year.len() == 4 => PartialDate::new(number(year), small(month), 0),
         [year, month, day] if year.len() == 4 => {
             if number(month) > 12 && number(day) <= 12 {
-                PartialDate::new(number(year), number(day) as u8, number(month) as u8)
+                PartialDate::new(number(year), small(day), small(month))
             } else {
-                PartialDate::new(number(year), number(month) as u8, number(day) as u8)
+                PartialDate::new(number(year), small(month), small(day))
             }
         }
         [first, second, year] => day_and_month(year_of(year), number(first), number(second)),
@@ -102,6 +103,11 @@ fn day_and_month(year: u16, first: u16, second: u16) -> PartialDate {
 }
 
 fn number(text: &str) -> u16 {
+    text.parse().unwrap_or(0)
+}
+
+/// A month or a day; 0 for what is neither.
+fn small(text: &str) -> u8 {
     text.parse().unwrap_or(0)
 }
 

@@ -34,10 +34,9 @@ pub fn words(text: &str) -> Vec<String> {
     for c in fold(text).chars() {
         if c.is_alphanumeric() || is_joining_mark(c) {
             word.push(c);
-        } else if !matches!(c, '\'' | '\u{2019}' | '\u{2018}' | '`' | '\u{02bc}' | '.') && !word.is_empty() {
-            words.push(std::mem::take(&mut word));
-        } else if c == '.' && word.chars().count() > 2 {
-            // `St.Louis` is two words, `P.O.` is one.
+        } else if c == '.' && word.chars().nth(1).is_none() {
+            // Initials stay together: `P.O.` is one word, `St.Louis` two.
+        } else if !matches!(c, '\'' | '\u{2019}' | '\u{2018}' | '`' | '\u{02bc}') && !word.is_empty() {
             words.push(std::mem::take(&mut word));
         }
     }

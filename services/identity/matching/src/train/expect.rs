@@ -26,6 +26,10 @@ const SHIPPED: f64 = 200.0;
 /// show that there are no households.
 const IMAGINED: f64 = 30.0;
 
+/// A level is no more frequent than so many times what is shipped. Fields that depend on each other (names, and mailboxes
+/// named after them) otherwise lead training to find namesakes where it should find people.
+const FARTHEST: f64 = 4.0;
+
 /// Training has converged when no probability moves by more.
 const CONVERGED: f64 = 1e-4;
 
@@ -198,6 +202,7 @@ fn fit(shipped: &Probabilities, fitted: &mut Probabilities, counts: &[f64]) -> f
         let total: f64 = members.iter().map(|at| counts[*at]).sum();
         for at in members {
             let m = (counts[at] + SHIPPED * shipped.m[at]) / (total + SHIPPED);
+            let m = m.min(FARTHEST * shipped.m[at]);
             change = change.max((m - fitted.m[at]).abs());
             fitted.m[at] = m;
         }
