@@ -9,6 +9,7 @@
 //! | [`drive`] | closed-loop callers, rates and percentiles |
 //! | [`seed`] | customers, statements, treatments to work on |
 //! | [`paths`] | one function a path |
+//! | [`matching`] | how right and how fast matching is, without a server |
 //! | [`table`] | the table that is printed |
 //!
 //! Rates on a shared machine vary by a factor of 1.7 from run to run: floor and path take turns, medians are compared,
@@ -16,6 +17,7 @@
 
 mod drive;
 mod floor;
+mod matching;
 mod paths;
 mod seed;
 mod server;
@@ -75,6 +77,10 @@ enum Path {
     StatementToDecision,
     /// All of them.
     All,
+    /// How right matching is on the published sets.
+    MatchAccuracy,
+    /// How fast matching is on synthetic people.
+    MatchSpeed(matching::Speed),
     /// The echo server of the floor; started by the paths.
     #[command(hide = true)]
     EchoServer {
@@ -90,7 +96,11 @@ fn main() -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         return runtime.block_on(floor::serve(cli.options.redis.as_deref(), ready_file));
     }
-    server::pin_generator();
+    match &cli.path {
+        Path::MatchAccuracy => return matching::accuracy(),
+        Path::MatchSpeed(speed) => return matching::speed(speed),
+        _ => server::pin_generator(),
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let options = &cli.options;
@@ -107,7 +117,7 @@ fn main() -> Result<()> {
                 paths::statement_to_decision(options).await?;
                 paths::record_stream(options).await
             }
-            Path::EchoServer { .. } => Ok(()),
+            Path::EchoServer { .. } | Path::MatchAccuracy | Path::MatchSpeed(_) => Ok(()),
         }
     })
 }

@@ -60,8 +60,11 @@ pub fn measure(records: usize, seed: u64) -> Result<(People, Run)> {
     println!("pairs above the threshold          {above:>12}");
     println!("blocks refined or dropped          {:>12}", report.stop_keys);
     println!("pairs per CPU second, scoring      {:>12.0}", report.pairs as f64 / score);
-    println!("the same with blocking             {:>12.0}  ({:.1} times {SPLINK_PAIRS:.0}; bar 5)",
-        report.pairs as f64 / (score + block), report.pairs as f64 / (score + block) / SPLINK_PAIRS);
+    println!(
+        "the same with blocking             {:>12.0}  ({:.1} times {SPLINK_PAIRS:.0}; bar 5)",
+        report.pairs as f64 / (score + block),
+        report.pairs as f64 / (score + block) / SPLINK_PAIRS
+    );
     println!("peak memory, MiB                   {:>12.0}  (bar 2048 at 1,000,000)", peak_memory()?);
     println!("precision {:.5}, recall {:.5}, F1 {:.5}", confusion.precision(), confusion.recall(), confusion.f1());
     Ok((people, Run { pairs: report.pairs, total, score: score + block }))
@@ -83,14 +86,21 @@ pub fn against_splink(people: &People, run: &Run, work: &Path) -> Result<()> {
     let text = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "Splink failed: {}", String::from_utf8_lossy(&output.stderr));
     let figure = |name: &str| -> Result<f64> {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}: {text}"))?;
+        let line =
+            text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}: {text}"))?;
         Ok(line.trim().parse()?)
     };
     let (pairs, score, total) = (figure("pairs ")?, figure("score ")?, figure("total ")?);
     let (ours, theirs) = (run.pairs as f64 / run.score, pairs / score);
     println!("\n{:<34} {:>12} {:>12} {:>8} {:>6}", "", "Splink", "ours", "ratio", "bar");
     println!("{:<34} {:>12.0} {:>12.0} {:>8.1} {:>6}", "pairs per CPU second", theirs, ours, ours / theirs, 5);
-    println!("{:<34} {total:>12.1} {:>12.1} {:>8.1} {:>6}", "CPU s, train, score, cluster", run.total, total / run.total, 5);
+    println!(
+        "{:<34} {total:>12.1} {:>12.1} {:>8.1} {:>6}",
+        "CPU s, train, score, cluster",
+        run.total,
+        total / run.total,
+        5
+    );
     println!("{:<34} {pairs:>12.0} {:>12}", "pairs", run.pairs);
     println!("{:<34} {:>12.0}", "peak memory of Splink, MiB", figure("memory ")?);
     Ok(())
@@ -98,7 +108,18 @@ pub fn against_splink(people: &People, run: &Run, work: &Path) -> Result<()> {
 
 fn write_csv(people: &People, file: &Path) -> Result<()> {
     let mut writer = csv::Writer::from_path(file)?;
-    writer.write_record(["unique_id", "given", "family", "dob", "street", "locality", "postcode", "email", "phone", "truth"])?;
+    writer.write_record([
+        "unique_id",
+        "given",
+        "family",
+        "dob",
+        "street",
+        "locality",
+        "postcode",
+        "email",
+        "phone",
+        "truth",
+    ])?;
     for (record, truth) in people.records.iter().zip(&people.truth) {
         let (name, address) = (&record.names[0], &record.addresses[0]);
         let born = match &record.birth_date {
@@ -107,8 +128,16 @@ fn write_csv(people: &People, file: &Path) -> Result<()> {
         };
         let street = format!("{} {}", address.number, address.street);
         writer.write_record([
-            record.key.to_string().as_str(), &name.given, &name.family, born, &street, &address.locality, &address.postcode,
-            &record.emails[0], &record.phones[0], truth,
+            record.key.to_string().as_str(),
+            &name.given,
+            &name.family,
+            born,
+            &street,
+            &address.locality,
+            &address.postcode,
+            &record.emails[0],
+            &record.phones[0],
+            truth,
         ])?;
     }
     Ok(writer.flush()?)

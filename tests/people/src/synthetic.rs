@@ -34,24 +34,107 @@ impl Dice {
 
 const GIVEN: [[&str; 40]; 2] = [
     [
-        "Mary", "Patricia", "Jennifer", "Linda", "Elizabeth", "Barbara", "Susan", "Jessica", "Sarah", "Karen", "Lisa", "Nancy",
-        "Margaret", "Sandra", "Ashley", "Kimberly", "Emily", "Donna", "Michelle", "Carol", "Amanda", "Melissa", "Deborah",
-        "Stephanie", "Rebecca", "Sharon", "Laura", "Cynthia", "Dorothy", "Amy", "Kathleen", "Angela", "Shirley", "Emma",
-        "Brenda", "Pamela", "Nicole", "Anna", "Samantha", "Katherine",
+        "Mary",
+        "Patricia",
+        "Jennifer",
+        "Linda",
+        "Elizabeth",
+        "Barbara",
+        "Susan",
+        "Jessica",
+        "Sarah",
+        "Karen",
+        "Lisa",
+        "Nancy",
+        "Margaret",
+        "Sandra",
+        "Ashley",
+        "Kimberly",
+        "Emily",
+        "Donna",
+        "Michelle",
+        "Carol",
+        "Amanda",
+        "Melissa",
+        "Deborah",
+        "Stephanie",
+        "Rebecca",
+        "Sharon",
+        "Laura",
+        "Cynthia",
+        "Dorothy",
+        "Amy",
+        "Kathleen",
+        "Angela",
+        "Shirley",
+        "Emma",
+        "Brenda",
+        "Pamela",
+        "Nicole",
+        "Anna",
+        "Samantha",
+        "Katherine",
     ],
     [
-        "James", "Robert", "John", "Michael", "David", "William", "Richard", "Joseph", "Thomas", "Charles", "Christopher",
-        "Daniel", "Matthew", "Anthony", "Mark", "Donald", "Steven", "Andrew", "Paul", "Joshua", "Kenneth", "Kevin", "Brian",
-        "George", "Timothy", "Ronald", "Jason", "Edward", "Jeffrey", "Ryan", "Jacob", "Gary", "Nicholas", "Eric", "Jonathan",
-        "Stephen", "Larry", "Justin", "Scott", "Brandon",
+        "James",
+        "Robert",
+        "John",
+        "Michael",
+        "David",
+        "William",
+        "Richard",
+        "Joseph",
+        "Thomas",
+        "Charles",
+        "Christopher",
+        "Daniel",
+        "Matthew",
+        "Anthony",
+        "Mark",
+        "Donald",
+        "Steven",
+        "Andrew",
+        "Paul",
+        "Joshua",
+        "Kenneth",
+        "Kevin",
+        "Brian",
+        "George",
+        "Timothy",
+        "Ronald",
+        "Jason",
+        "Edward",
+        "Jeffrey",
+        "Ryan",
+        "Jacob",
+        "Gary",
+        "Nicholas",
+        "Eric",
+        "Jonathan",
+        "Stephen",
+        "Larry",
+        "Justin",
+        "Scott",
+        "Brandon",
     ],
 ];
 
 /// Some of the nicknames that are written instead.
 const NICKNAMES: [(&str, &str); 14] = [
-    ("Robert", "Bob"), ("William", "Bill"), ("Richard", "Dick"), ("Elizabeth", "Liz"), ("Margaret", "Peggy"), ("James", "Jim"),
-    ("Katherine", "Kate"), ("Michael", "Mike"), ("Patricia", "Pat"), ("Thomas", "Tom"), ("Jennifer", "Jenny"),
-    ("Joseph", "Joe"), ("Susan", "Sue"), ("Edward", "Ted"),
+    ("Robert", "Bob"),
+    ("William", "Bill"),
+    ("Richard", "Dick"),
+    ("Elizabeth", "Liz"),
+    ("Margaret", "Peggy"),
+    ("James", "Jim"),
+    ("Katherine", "Kate"),
+    ("Michael", "Mike"),
+    ("Patricia", "Pat"),
+    ("Thomas", "Tom"),
+    ("Jennifer", "Jenny"),
+    ("Joseph", "Joe"),
+    ("Susan", "Sue"),
+    ("Edward", "Ted"),
 ];
 
 const ONSETS: [&str; 16] = ["b", "br", "ch", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "st", "w"];
@@ -70,6 +153,15 @@ fn word(number: usize, salt: u64) -> String {
         }
     }
     word[..1].to_uppercase() + &word[1..]
+}
+
+/// Half of all people share few names, the rest have one of thousands.
+fn given_name(dice: &mut Dice, female: bool) -> String {
+    if dice.chance(0.5) {
+        GIVEN[usize::from(!female)][dice.below(40)].to_owned()
+    } else {
+        word(dice.zipf(4_000), if female { 4 } else { 5 })
+    }
 }
 
 #[derive(Clone)]
@@ -143,20 +235,20 @@ fn household(dice: &mut Dice) -> Vec<Person> {
         let child = place > 1;
         let female = if child { dice.chance(0.5) } else { place == 1 };
         // Names within a family differ, unless a son is named after his father.
-        let mut given = GIVEN[usize::from(!female)][dice.zipf(40)];
+        let mut given = given_name(dice, female);
         while members.iter().any(|member| member.given == given) {
-            given = GIVEN[usize::from(!female)][dice.below(40)];
+            given = given_name(dice, female);
         }
         let mut person = Person {
             female,
-            middle: GIVEN[usize::from(!female)][dice.zipf(40)].to_owned(),
+            middle: given_name(dice, female),
             surname: surname.clone(),
             suffix: "",
             born: (if child { 1985 } else { 1940 } + dice.below(35) as u16, 1 + dice.below(12), 1 + dice.below(28)),
             home: home.clone(),
             email: String::new(),
             phone: if dice.chance(0.4) { landline.clone() } else { number(dice) },
-            given: given.to_owned(),
+            given,
         };
         if child && !female && dice.chance(0.08) {
             members[0].suffix = "Sr";
@@ -165,13 +257,15 @@ fn household(dice: &mut Dice) -> Vec<Person> {
             // A twin.
             person.born = members[place - 1].born;
         }
-        person.email = format!("{}.{}{}@{}", person.given, person.surname, dice.below(1000), HOSTS[dice.zipf(HOSTS.len())]);
+        person.email =
+            format!("{}.{}{}@{}", person.given, person.surname, dice.below(1000), HOSTS[dice.zipf(HOSTS.len())]);
         members.push(person);
     }
     members
 }
 
-const HOSTS: [&str; 6] = ["mail.example", "post.example", "inbox.example", "work.example", "uni.example", "home.example"];
+const HOSTS: [&str; 6] =
+    ["mail.example", "post.example", "inbox.example", "work.example", "uni.example", "home.example"];
 
 fn number(dice: &mut Dice) -> String {
     format!("{:03}-{:03}-{:04}", 201 + dice.below(700), 200 + dice.below(700), dice.below(10_000))

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use crate::{
-    block::{Blocks, BlockingReport},
+    block::{BlockingReport, Blocks},
     cluster::{Edge, Rules, agglomerate, components},
     corpus::{Corpus, RecordIndex},
     guard::CannotLinks,

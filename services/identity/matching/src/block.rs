@@ -37,6 +37,7 @@ pub enum Rule {
     GivenNameBirthDay,
     NamePostcode,
     NameStreet,
+    NameNumber,
     NameLocality,
     Organisation,
     /// A stop key, refined.
@@ -44,7 +45,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Rule; 19] = [
+    pub const ALL: [Rule; 20] = [
         Rule::Identifier,
         Rule::Email,
         Rule::Phone,
@@ -61,6 +62,7 @@ impl Rule {
         Rule::GivenNameBirthDay,
         Rule::NamePostcode,
         Rule::NameStreet,
+        Rule::NameNumber,
         Rule::NameLocality,
         Rule::Organisation,
         Rule::Refined,
@@ -206,6 +208,13 @@ fn name_keys(corpus: &Corpus, person: &Person, given: Term, surname: Term, keys:
             if address.postcode != NONE {
                 keys.push(Rule::NamePostcode.key(mix(sound) ^ anagram(&corpus.lexicons, address.postcode)));
             }
+            if address.postcode != NONE && address.number != NONE {
+                // Postal regions are the beginnings of postcodes.
+                let region = corpus.lexicons.codes.word(address.postcode).bytes().iter().take(2);
+                let region = region.fold(0u64, |region, byte| region << 8 | u64::from(*byte));
+                let number = corpus.lexicons.codes.word(address.number).hash;
+                keys.push(Rule::NameNumber.key(mix(sound) ^ number.wrapping_add(region)));
+            }
             if address.street != NONE {
                 keys.push(Rule::NameStreet.key(mix(sound) ^ corpus.lexicons.streets.word(address.street).hash));
             }
@@ -227,8 +236,8 @@ fn name_keys(corpus: &Corpus, person: &Person, given: Term, surname: Term, keys:
     }
 }
 
-/// Blocks larger than this are refined; a block of this size is half a million pairs.
-pub const LARGEST_BLOCK: usize = 1_000;
+/// Blocks larger than this are refined: pairs then grow with the records, and not with their square.
+pub const LARGEST_BLOCK: usize = 200;
 
 /// The stop keys of a corpus: keys that more than `largest` records share, refined ones among them.
 pub fn stop_keys(corpus: &Corpus, largest: usize) -> BTreeSet<Key> {

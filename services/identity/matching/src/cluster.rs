@@ -168,7 +168,9 @@ impl<'a> Forming<'a> {
         if kept == gone || self.refused.contains(&(kept, gone)) {
             return;
         }
-        if self.cohere(kept, gone) && !self.is_contested(kept, gone, edge.score) && !self.is_contested(gone, kept, edge.score)
+        if self.cohere(kept, gone)
+            && !self.is_contested(kept, gone, edge.score)
+            && !self.is_contested(gone, kept, edge.score)
         {
             self.join(kept, gone);
         } else {

@@ -369,7 +369,8 @@ impl Corpus {
 
     /// A hash of what the record says, for keys of records that have none.
     pub fn text_key(text: &str) -> RecordKey {
-        u128::from(stable_hash(text.as_bytes())) << 64 | u128::from(mix(stable_hash(text.as_bytes()) ^ text.len() as u64))
+        u128::from(stable_hash(text.as_bytes())) << 64
+            | u128::from(mix(stable_hash(text.as_bytes()) ^ text.len() as u64))
     }
 }
 

@@ -5,10 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    cluster::Edge,
     compare::{Found, Sink, compare},
     corpus::RecordIndex,
     guard::{CERTAIN, CannotLinks, Veto, doubts, permits, vetoes},
-    cluster::Edge,
     level::{Comparison, Level},
     model::{Model, Weights},
     score::{Scorer, Total, against_strangers},

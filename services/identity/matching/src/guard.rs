@@ -8,7 +8,7 @@ use crate::{
     cluster::Edge,
     compare::{Context, Found, Sink, birth_date_level, compare, name_level, shares_identifier},
     corpus::{Corpus, NameRow, RecordIndex},
-    level::{Comparison, MISSING, birth, name},
+    level::{Comparison, birth, name},
     lexicon::{Lexicon, NONE, Term},
     normalize::date::PartialDate,
     record::RecordKey,
@@ -189,7 +189,11 @@ impl Sink for Support<'_> {
     fn note(&mut self, comparison: Comparison, found: Found) {
         let name = matches!(
             comparison,
-            Comparison::GivenName | Comparison::Surname | Comparison::NameOrder | Comparison::MiddleName | Comparison::Generation
+            Comparison::GivenName
+                | Comparison::Surname
+                | Comparison::NameOrder
+                | Comparison::MiddleName
+                | Comparison::Generation
         );
         self.found |= !name && found.weight(self.context.weights, comparison) >= SUPPORT;
     }
@@ -257,6 +261,6 @@ fn differ(lexicon: &Lexicon, x: Term, y: Term) -> bool {
     match name_level(lexicon, x, y, true) {
         name::DIFFERENT => true,
         name::WEAK => !lexicon.word(x).formals.is_empty() && !lexicon.word(y).formals.is_empty(),
-        MISSING | _ => false,
+        _ => false,
     }
 }

@@ -110,8 +110,14 @@ pub mod name {
     pub const WEAK: u8 = 6;
     pub const DIFFERENT: u8 = 7;
     pub(super) const LABELS: [&str; 8] = [
-        "missing", "same", "related (nickname, or a word in common)", "nearly the same", "similar", "same initial",
-        "somewhat similar", "different",
+        "missing",
+        "same",
+        "related (nickname, or a word in common)",
+        "nearly the same",
+        "similar",
+        "same initial",
+        "somewhat similar",
+        "different",
     ];
 }
 
@@ -151,9 +157,18 @@ pub mod birth {
     pub const SAME_YEAR: u8 = 10;
     pub const DIFFERENT: u8 = 11;
     pub(super) const LABELS: [&str; 12] = [
-        "missing", "same", "day and month swapped", "a digit of the day apart", "month differs",
-        "a digit of the year apart", "day differs", "year differs", "a few weeks or digits apart", "agree as far as known",
-        "same year only", "different",
+        "missing",
+        "same",
+        "day and month swapped",
+        "a digit of the day apart",
+        "month differs",
+        "a digit of the year apart",
+        "day differs",
+        "year differs",
+        "a few weeks or digits apart",
+        "agree as far as known",
+        "same year only",
+        "different",
     ];
 }
 
@@ -185,15 +200,31 @@ pub mod address {
         level % 5
     }
     pub(super) const LABELS: [&str; 25] = [
-        "missing", "same area", "same postcode or place", "similar area", "another area",
-        "same premise", "same premise and area", "same premise, same postcode or place", "same premise, similar area",
+        "missing",
+        "same area",
+        "same postcode or place",
+        "similar area",
+        "another area",
+        "same premise",
+        "same premise and area",
+        "same premise, same postcode or place",
+        "same premise, similar area",
         "same premise, another area",
-        "similar premise", "similar premise, same area", "similar premise, same postcode or place",
-        "similar premise, similar area", "similar premise, another area",
-        "same street", "same street and area", "same street, same postcode or place", "same street, similar area",
+        "similar premise",
+        "similar premise, same area",
+        "similar premise, same postcode or place",
+        "similar premise, similar area",
+        "similar premise, another area",
+        "same street",
+        "same street and area",
+        "same street, same postcode or place",
+        "same street, similar area",
         "same street, another area",
-        "another premise", "another premise, same area", "another premise, same postcode or place",
-        "another premise, similar area", "another premise and area",
+        "another premise",
+        "another premise, same area",
+        "another premise, same postcode or place",
+        "another premise, similar area",
+        "another premise and area",
     ];
 }
 

@@ -133,9 +133,9 @@ impl Lexicon {
 
 /// FNV-1a (Fowler, Noll, Vo), finished with the mixer of SplitMix64: models keep these hashes, so they must not change.
 pub fn stable_hash(bytes: &[u8]) -> u64 {
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     mix(hash)
 }
 

@@ -68,7 +68,8 @@ pub fn is_diminutive(a: &[u8], b: &[u8]) -> bool {
 pub fn is_abbreviation(short: &[u8], long: &[u8]) -> bool {
     let (short, long) = if short.len() <= long.len() { (short, long) } else { (long, short) };
     let vowel = |byte: &u8| b"aeiou".contains(byte);
-    if !(2..=4).contains(&short.len()) || long.len() < short.len() + 2 || short[0] != long[0] || short.iter().any(vowel) {
+    if !(2..=4).contains(&short.len()) || long.len() < short.len() + 2 || short[0] != long[0] || short.iter().any(vowel)
+    {
         return false;
     }
     let mut rest = long.iter();

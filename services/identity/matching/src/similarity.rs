@@ -80,10 +80,7 @@ pub fn within_one_edit(a: &[u8], b: &[u8]) -> bool {
     if short[at + 1..] == long[at + 1..] {
         return true;
     }
-    at + 1 < short.len()
-        && short[at] == long[at + 1]
-        && short[at + 1] == long[at]
-        && short[at + 2..] == long[at + 2..]
+    at + 1 < short.len() && short[at] == long[at + 1] && short[at + 1] == long[at] && short[at + 2..] == long[at + 2..]
 }
 
 /// Which letters occur: a bit each for `a` to `z`, the digits share two, all else one. Two strings' masks bound their

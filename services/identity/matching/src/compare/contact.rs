@@ -32,11 +32,17 @@ fn email(context: Context<'_>, lexicon: &Lexicon, x: &EmailRow, y: &EmailRow) ->
     let (local_a, local_b) = (lexicon.word(x.local), lexicon.word(y.local));
     let surprises = &context.corpus.surprises;
     // Numbers in an address tell people of one name apart: a slip is one of letters.
-    let numbers = |word: &Word| word.bytes().iter().filter(|b| b.is_ascii_digit()).fold(0u64, |n, b| n.wrapping_mul(11).wrapping_add(u64::from(*b)));
+    let numbers = |word: &Word| {
+        word.bytes()
+            .iter()
+            .filter(|b| b.is_ascii_digit())
+            .fold(0u64, |n, b| n.wrapping_mul(11).wrapping_add(u64::from(*b)))
+    };
     let slip = within_one_edit(a.bytes(), b.bytes());
     let dropped = slip && a.bytes().len() != b.bytes().len();
     if dropped || (numbers(a) == numbers(b) && (slip || reaches(a, b, 950))) {
-        let adjustment = context.nearly(Field::Email, surprises.of(Field::Email, x.whole), surprises.of(Field::Email, y.whole));
+        let adjustment =
+            context.nearly(Field::Email, surprises.of(Field::Email, x.whole), surprises.of(Field::Email, y.whole));
         return Found { level: email::CLOSE, adjustment: adjustment.min(Weight::ZERO) };
     }
     Found::plain(if x.local == y.local {
@@ -71,7 +77,9 @@ pub(super) fn phones(context: Context<'_>, xs: &[Term], ys: &[Term]) -> Found {
             let (sx, sy) = (surprises.of(Field::Phone, *x), surprises.of(Field::Phone, *y));
             let adjustment = match level {
                 phone::EXACT => context.exactly(Field::Phone, sx),
-                phone::SUFFIX | phone::CLOSE => context.exactly(Field::Phone, sx).min(context.exactly(Field::Phone, sy)).min(Weight::ZERO),
+                phone::SUFFIX | phone::CLOSE => {
+                    context.exactly(Field::Phone, sx).min(context.exactly(Field::Phone, sy)).min(Weight::ZERO)
+                }
                 _ => Weight::ZERO,
             };
             best = best.better(Found { level, adjustment }, context.weights, Comparison::Phone);

@@ -37,7 +37,10 @@ pub(super) fn compare<S: Sink>(context: Context<'_>, xs: &[NameRow], ys: &[NameR
     sink.note(Comparison::Surname, surname);
     sink.note(Comparison::NameOrder, Found::plain(order));
     if x.middle != NONE && y.middle != NONE {
-        sink.note(Comparison::MiddleName, Found::plain(middle_level(&context.corpus.lexicons.names, x.middle, y.middle)));
+        sink.note(
+            Comparison::MiddleName,
+            Found::plain(middle_level(&context.corpus.lexicons.names, x.middle, y.middle)),
+        );
     }
     if x.generation != 0 && y.generation != 0 {
         let level = if x.generation == y.generation { same::YES } else { same::NO };
@@ -55,8 +58,8 @@ fn read(context: Context<'_>, x: NameRow, y: NameRow) -> Reading {
         surname = Found::plain(name::SIMILAR);
     }
     let complete = given.level != MISSING && surname.level != MISSING;
-    let total = given.weight(context.weights, Comparison::GivenName)
-        + surname.weight(context.weights, Comparison::Surname);
+    let total =
+        given.weight(context.weights, Comparison::GivenName) + surname.weight(context.weights, Comparison::Surname);
     let order = if complete { order::STRAIGHT } else { MISSING };
     let straight = Reading { given, surname, order, total, pair: (x, y) };
     // Names that agree in either place have not changed places.
@@ -86,7 +89,8 @@ fn part(context: Context<'_>, comparison: Comparison, x: (Term, Field), y: (Term
     }
     let level = level(&context.corpus.lexicons.names, x.0, y.0, comparison == Comparison::GivenName);
     let surprises = &context.corpus.surprises;
-    let usual = context.weights.usual(if comparison == Comparison::GivenName { Field::GivenName } else { Field::Surname });
+    let usual =
+        context.weights.usual(if comparison == Comparison::GivenName { Field::GivenName } else { Field::Surname });
     let adjustment = match level {
         name::EXACT => {
             // In both places the value is as common as in the place where it is more common.

@@ -45,8 +45,28 @@ pub fn gender(text: &str) -> u8 {
 /// The name of an organisation: words without legal forms.
 pub fn organisation(text: &str) -> String {
     const FORMS: [&str; 22] = [
-        "inc", "incorporated", "llc", "ltd", "limited", "corp", "corporation", "co", "company", "plc", "gmbh", "ag", "kg", "sa",
-        "srl", "spa", "bv", "nv", "pty", "pte", "the", "and",
+        "inc",
+        "incorporated",
+        "llc",
+        "ltd",
+        "limited",
+        "corp",
+        "corporation",
+        "co",
+        "company",
+        "plc",
+        "gmbh",
+        "ag",
+        "kg",
+        "sa",
+        "srl",
+        "spa",
+        "bv",
+        "nv",
+        "pty",
+        "pte",
+        "the",
+        "and",
     ];
     let all = words(text);
     let kept: Vec<&str> = all.iter().map(String::as_str).filter(|word| !FORMS.contains(word)).collect();

@@ -67,7 +67,8 @@ fn parse(text: &str) -> PartialDate {
     let month_name = parts.iter().position(|part| month_of(part).is_some());
     if let Some(at) = month_name {
         let month = month_of(&parts.remove(at)).unwrap_or(0);
-        let numbers: Vec<&str> = parts.iter().map(|part| part.trim_end_matches(|c: char| !c.is_ascii_digit())).collect();
+        let numbers: Vec<&str> =
+            parts.iter().map(|part| part.trim_end_matches(|c: char| !c.is_ascii_digit())).collect();
         return match numbers[..] {
             [year] if year.len() == 4 => PartialDate::new(number(year), month, 0),
             [year] if at == 0 || number(year) > 31 => PartialDate::new(year_of(year), month, 0),
@@ -138,8 +139,16 @@ mod tests {
 
     #[test]
     fn the_ways_to_write_a_date() {
-        for text in ["1970-03-01", "19700301", "3/1/1970", "3/1/70", "Mar 1 1970", "1-Mar-70", "1. March 1970", "1970-03-01T00:00:00Z"]
-        {
+        for text in [
+            "1970-03-01",
+            "19700301",
+            "3/1/1970",
+            "3/1/70",
+            "Mar 1 1970",
+            "1-Mar-70",
+            "1. March 1970",
+            "1970-03-01T00:00:00Z",
+        ] {
             assert_eq!(read(text), (1970, 3, 1), "{text}");
         }
         assert_eq!(read("20/8/1991"), (1991, 8, 20));

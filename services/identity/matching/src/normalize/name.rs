@@ -21,14 +21,29 @@ pub struct NameParts {
 pub type Generation = u8;
 
 const TITLES: [&str; 17] = [
-    "mr", "mrs", "ms", "miss", "mx", "dr", "prof", "professor", "sir", "dame", "lord", "lady", "rev", "herr", "frau", "mme",
+    "mr",
+    "mrs",
+    "ms",
+    "miss",
+    "mx",
+    "dr",
+    "prof",
+    "professor",
+    "sir",
+    "dame",
+    "lord",
+    "lady",
+    "rev",
+    "herr",
+    "frau",
+    "mme",
     "esq",
 ];
 
 /// Words that open a family name of several words.
 const PARTICLES: [&str; 24] = [
-    "van", "von", "der", "den", "de", "del", "della", "di", "da", "do", "dos", "du", "la", "le", "el", "al", "bin", "ibn",
-    "ben", "abu", "ter", "ten", "zu", "st",
+    "van", "von", "der", "den", "de", "del", "della", "di", "da", "do", "dos", "du", "la", "le", "el", "al", "bin",
+    "ibn", "ben", "abu", "ter", "ten", "zu", "st",
 ];
 
 /// Normalises a name. Words that are titles vanish; a generational suffix is found wherever it ends a part.
@@ -109,7 +124,12 @@ mod tests {
         (parts.given, parts.middle, parts.surname, parts.generation)
     }
 
-    fn expect(given: &str, middle: &str, surname: &str, generation: Generation) -> (String, String, String, Generation) {
+    fn expect(
+        given: &str,
+        middle: &str,
+        surname: &str,
+        generation: Generation,
+    ) -> (String, String, String, Generation) {
         (given.into(), middle.into(), surname.into(), generation)
     }
 
@@ -125,9 +145,11 @@ mod tests {
 
     #[test]
     fn suffixes_are_found_in_any_part() {
-        let parts = normalize(&PersonName { given: "Morris II".into(), family: "Klein".into(), ..PersonName::default() });
+        let parts =
+            normalize(&PersonName { given: "Morris II".into(), family: "Klein".into(), ..PersonName::default() });
         assert_eq!((parts.given.as_str(), parts.generation), ("morris", 2));
-        let parts = normalize(&PersonName { given: "David".into(), family: "Dobbins Senior".into(), ..Default::default() });
+        let parts =
+            normalize(&PersonName { given: "David".into(), family: "Dobbins Senior".into(), ..Default::default() });
         assert_eq!((parts.surname.as_str(), parts.generation), ("dobbins", 1));
     }
 
