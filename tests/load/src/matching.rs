@@ -33,7 +33,7 @@ pub fn speed(options: &Speed) -> Result<()> {
     let temporary = tempfile::tempdir()?;
     let work = options.work.as_deref().unwrap_or(temporary.path());
     for records in &options.records {
-        let (people, run) = people::speed::measure(*records, options.seed)?;
+        let (people, run) = people::speed::measure(*records, options.seed, options.vs_splink)?;
         if options.vs_splink {
             people::speed::against_splink(&people, &run, work)?;
         }

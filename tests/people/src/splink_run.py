@@ -54,7 +54,7 @@ linker.training.estimate_parameters_using_expectation_maximisation(block_on("dob
 linker.training.estimate_parameters_using_expectation_maximisation(block_on("given", "family"))
 trained = cpu()
 predictions = linker.inference.predict(threshold_match_weight=-100)
-count = predictions.as_duckdbpyrelation().count("*").fetchone()[0]
+count = predictions.as_duckdbpyrelation().count("*").fetchall()[0][0]
 scored = cpu()
 linker.clustering.cluster_pairwise_predictions_at_threshold(predictions, threshold_match_probability=0.95)
 done = cpu()
