@@ -237,7 +237,7 @@ fn name_keys(corpus: &Corpus, person: &Person, given: Term, surname: Term, keys:
 }
 
 /// Blocks larger than this are refined: pairs then grow with the records, and not with their square.
-pub const LARGEST_BLOCK: usize = 200;
+pub const LARGEST_BLOCK: usize = 50;
 
 /// The stop keys of a corpus: keys that more than `largest` records share, refined ones among them.
 pub fn stop_keys(corpus: &Corpus, largest: usize) -> BTreeSet<Key> {
@@ -298,7 +298,16 @@ impl Blocks {
     }
 
     /// Calls `visit` once for every pair of records that share a key.
-    pub fn for_each_pair(&self, mut visit: impl FnMut(RecordIndex, RecordIndex)) -> BlockingReport {
+    pub fn for_each_pair(&self, visit: impl FnMut(RecordIndex, RecordIndex)) -> BlockingReport {
+        self.for_some_pairs(|_, _| true, visit)
+    }
+
+    /// Calls `visit` once for every pair of records that share a key and that are `wanted`.
+    pub fn for_some_pairs(
+        &self,
+        wanted: impl Fn(RecordIndex, RecordIndex) -> bool,
+        mut visit: impl FnMut(RecordIndex, RecordIndex),
+    ) -> BlockingReport {
         let mut by_rule: FxHashMap<u64, (u64, u64)> = FxHashMap::default();
         for block in self.members.chunk_by(|a, b| a.0 == b.0).filter(|block| block.len() > 1) {
             let key = block[0].0;
@@ -307,7 +316,7 @@ impl Blocks {
             for (at, (_, a)) in block.iter().enumerate() {
                 for (_, b) in &block[at + 1..] {
                     // A pair belongs to the first key that it shares.
-                    if self.first_shared(*a, *b) == key {
+                    if wanted(*a, *b) && self.first_shared(*a, *b) == key {
                         entry.1 += 1;
                         visit(*a, *b);
                     }

@@ -20,6 +20,7 @@ pub struct Span {
 }
 
 impl Span {
+    #[inline]
     pub fn of<T>(self, table: &[T]) -> &[T] {
         &table[self.start as usize..self.start as usize + usize::from(self.length)]
     }
@@ -104,6 +105,7 @@ pub struct Surprises {
 }
 
 impl Surprises {
+    #[inline]
     pub fn of(&self, field: Field, term: Term) -> Surprise {
         self.tables[field as usize].get(term as usize).copied().unwrap_or(UNKNOWN)
     }
@@ -151,6 +153,7 @@ impl Corpus {
         0..self.people.len() as RecordIndex
     }
 
+    #[inline]
     pub(crate) fn person(&self, index: RecordIndex) -> &Person {
         &self.people[index as usize]
     }

@@ -33,9 +33,11 @@ pub struct Word {
 }
 
 impl Word {
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
     }
+    #[inline]
     pub fn is_initial(&self) -> bool {
         self.length == 1
     }
@@ -111,11 +113,13 @@ impl Lexicon {
         term
     }
 
+    #[inline]
     pub fn word(&self, term: Term) -> &Word {
         &self.words[term as usize]
     }
 
     /// The words of a value of several; empty for one word.
+    #[inline]
     pub fn parts(&self, word: &Word) -> &[Term] {
         let (from, count) = word.parts;
         &self.parts[from as usize..from as usize + usize::from(count)]

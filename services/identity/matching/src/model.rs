@@ -147,14 +147,17 @@ pub struct Weights {
 }
 
 impl Weights {
+    #[inline]
     pub fn of(&self, comparison: Comparison, level: Level) -> Weight {
         self.table[comparison.index()][usize::from(level)]
     }
     /// The weight of a level for being relatives, with the adjustment of the value that is shared.
+    #[inline]
     pub fn of_relatives(&self, comparison: Comparison, level: Level, adjustment: Weight) -> Weight {
         let weight = self.relative[comparison.index()][usize::from(level)];
         if weight > Weight::ZERO { (weight + adjustment).max(Weight::ZERO) } else { weight }
     }
+    #[inline]
     pub fn usual(&self, field: Field) -> Weight {
         self.usual[field as usize]
     }

@@ -56,6 +56,7 @@ impl<'a> Total<'a> {
     pub(crate) fn relatives(&self) -> Weight {
         self.relatives
     }
+    #[inline]
     pub(crate) fn score(&self) -> Weight {
         self.person - against_strangers(self.relatives)
     }

@@ -14,6 +14,7 @@ pub fn encode(text: &str) -> Vec<u8> {
 ///
 /// Jaro's greedy assignment of common letters may depend on which string comes first; here the lesser always does, so
 /// that the similarity is symmetric.
+#[inline]
 pub fn jaro_winkler(a: &[u8], b: &[u8]) -> u32 {
     let (a, b) = if (a.len(), a) <= (b.len(), b) { (a, b) } else { (b, a) };
     let jaro = jaro(a, b);
@@ -21,6 +22,7 @@ pub fn jaro_winkler(a: &[u8], b: &[u8]) -> u32 {
     jaro + (1000 - jaro) * prefix / 10
 }
 
+#[inline]
 fn common_prefix(a: &[u8], b: &[u8], most: usize) -> u32 {
     a.iter().zip(b).take(most).take_while(|(x, y)| x == y).count() as u32
 }
@@ -68,6 +70,7 @@ fn jaro(a: &[u8], b: &[u8]) -> u32 {
 
 /// Whether one edit (insert, delete, replace, or swap of neighbours) at most makes `a` into `b`: optimal string
 /// alignment distance at most 1.
+#[inline]
 pub fn within_one_edit(a: &[u8], b: &[u8]) -> bool {
     let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
     if long.len() - short.len() > 1 {
@@ -98,6 +101,7 @@ pub fn letters(text: &[u8]) -> u32 {
 
 /// Whether the Jaro-Winkler similarity may reach `least`; `false` is certain. Each letter that occurs in one string
 /// alone is a letter that cannot be common.
+#[inline]
 pub fn may_reach(a: (&[u8], u32), b: (&[u8], u32), least: u32) -> bool {
     let (la, lb) = (a.0.len() as u32, b.0.len() as u32);
     let common_a = la.saturating_sub((a.1 & !b.1).count_ones());

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// About so many pairs are looked at in each round; of more, a sample.
-const SAMPLE: u64 = 1_000_000;
+const SAMPLE: u64 = 500_000;
 
 /// The weight of the shipped m-probabilities, in pairs.
 const SHIPPED: f64 = 200.0;
@@ -90,8 +90,10 @@ impl Observation {
                 relatives += weights.of_relatives(comparison, level, adjustment);
             }
         }
-        let one = (person - against_strangers(relatives)).probability();
-        let related = (relatives - against_strangers(person)).probability();
+        // Most pairs are strangers beyond doubt.
+        const NEVER: Weight = Weight(-17_000);
+        let one = if person < NEVER { 0.0 } else { (person - against_strangers(relatives)).probability() };
+        let related = if relatives < NEVER { 0.0 } else { (relatives - against_strangers(person)).probability() };
         (one, related)
     }
 }
@@ -131,12 +133,12 @@ impl Trainer {
             observation
         };
         let mut observations = Vec::new();
-        blocks.for_each_pair(|a, b| {
-            let (x, y) = (corpus.key(a).min(corpus.key(b)), corpus.key(a).max(corpus.key(b)));
-            if every == 1 || mix(x as u64 ^ mix(y as u64)).is_multiple_of(every) {
-                observations.push(observe(a, b, None));
-            }
-        });
+        // Drawn by the records' keys, whatever their order.
+        let draws: Vec<u64> = corpus.indices().map(|index| mix(corpus.key(index) as u64)).collect();
+        let drawn = |a: RecordIndex, b: RecordIndex| {
+            every == 1 || mix(draws[a as usize].wrapping_add(draws[b as usize])).is_multiple_of(every)
+        };
+        blocks.for_some_pairs(drawn, |a, b| observations.push(observe(a, b, None)));
         observations.extend(labels.iter().map(|label| observe(label.a, label.b, Some(label.same))));
         Trainer { base: base.clone(), observations, each: every as f64, records: corpus.len() as f64, state }
     }

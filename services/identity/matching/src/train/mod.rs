@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How many random pairs the u-probabilities are read from.
-const RANDOM_PAIRS: u64 = 1_000_000;
+const RANDOM_PAIRS: u64 = 500_000;
 
 /// The weight of the shipped u-probabilities, in pairs.
 const SHIPPED: f64 = 2_000.0;
