@@ -811,8 +811,10 @@ pub struct DecideResponse {
     /// is chosen.
     #[prost(string, repeated, tag = "10")]
     pub degraded: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Opaque token of this write; pass it as `at_least` to any read of any of
-    /// the services to see this write. Empty under `validate_only`.
+    /// Opaque token of what the decision knew of the customer, never before its
+    /// `at_least`, and of what it made known: pass it as `at_least` to any read of
+    /// any of the services to see no less. The decision itself is in the log when
+    /// the call returns.
     #[prost(string, tag = "20")]
     pub revision: ::prost::alloc::string::String,
 }
@@ -988,8 +990,7 @@ pub struct DecideBatchResponse {
     /// One per request, in the same order.
     #[prost(message, repeated, tag = "1")]
     pub results: ::prost::alloc::vec::Vec<DecideResult>,
-    /// Opaque token of this write; pass it as `at_least` to any read of any of
-    /// the services to see this write. Empty under `validate_only`.
+    /// Opaque token that covers those of the decisions.
     #[prost(string, tag = "20")]
     pub revision: ::prost::alloc::string::String,
 }

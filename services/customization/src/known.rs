@@ -32,8 +32,10 @@ pub(crate) struct Known {
     pub(crate) profile: Profile,
     /// For the log.
     pub(crate) inputs: Option<Arc<Inputs>>,
-    /// What the sections show.
-    pub(crate) revision: Revision,
+    /// What the sections show; as the log keeps it, and as callers get it.
+    revision: Revision,
+    pub(crate) revision_bytes: Vec<u8>,
+    token: String,
     /// What the identity section shows of identity's feed: another one after any change of identifiers.
     pub(crate) identity_at: Position,
 }
@@ -41,7 +43,24 @@ pub(crate) struct Known {
 impl Known {
     /// Someone of whom nothing is known.
     pub(crate) fn nobody() -> Self {
-        Self { profile: Profile::default(), inputs: None, revision: Revision::new(), identity_at: Position::START }
+        Self {
+            profile: Profile::default(),
+            inputs: None,
+            revision: Revision::new(),
+            revision_bytes: Vec::new(),
+            token: String::new(),
+            identity_at: Position::START,
+        }
+    }
+
+    /// The token of what is known, no older than what was demanded.
+    pub(crate) fn covering(&self, at_least: &Revision) -> String {
+        if at_least.is_empty() || self.revision.covers(at_least) {
+            return self.token.clone();
+        }
+        let mut revision = self.revision.clone();
+        revision.merge(at_least);
+        revision.to_string()
     }
 }
 
@@ -73,6 +92,8 @@ impl FromSections for Known {
         Ok(Self {
             profile,
             inputs: Some(Arc::new(Inputs::new(digest(&content), content))),
+            revision_bytes: if revision.is_empty() { Vec::new() } else { revision.to_bytes() },
+            token: revision.to_string(),
             revision,
             identity_at: identity_at.unwrap_or_default(),
         })

@@ -109,12 +109,12 @@ impl State {
     fn record(&mut self, entry: Entry) -> Revision {
         let tenant = entry.tenant.clone();
         let shelf = self.shelf(&tenant);
-        let customer = entry.customer;
+        let (customer, told) = (entry.customer, entry.is_told());
         if let Some(inputs) = &entry.inputs {
             inputs.set_stored();
         }
         shelf.decisions.insert(entry.id, Row { entry, customer, erased: false });
-        self.revision(&tenant, customer)
+        if told { self.revision(&tenant, customer) } else { Revision::new() }
     }
 }
 

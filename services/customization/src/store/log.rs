@@ -1,25 +1,33 @@
 //! Writes decisions. While one batch commits, the next gathers: so a commit is paid for once for many decisions, and a
 //! single decision waits for nobody.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use customization_domain::ports::{Effect, Entry, Word};
-use data::{Dialect, Sql, Store, Tx, sql::placeholders};
+use data::{
+    Dialect, Sql, Store, Tx,
+    sql::{placeholders, portion},
+};
 use rapport_proto::feed::v1::{DecisionRecorded, event::Event};
 use sea_orm::Value;
 use terms::{CustomerId, Fault, Once, Reason, Revision, Service, Written, partition};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout_at},
+};
 use uuid::Uuid;
 
 use super::rows::NOBODY;
 
 /// How many decisions share a commit at most.
 const BATCH: usize = 512;
+/// From so many decisions in a batch on, the next batch waits for more: callers who were just answered ask again.
+const BUSY: usize = 8;
+/// For how long it waits at most.
+const LINGER: Duration = Duration::from_millis(2);
 /// How many wait before callers do.
 const WAITING: usize = 4_096;
-/// SQLite: how many rows one statement inserts. A few sizes only, so that few statements are kept prepared.
-const LADDER: [usize; 5] = [256, 64, 16, 4, 1];
 
 /// Leads to the task that writes. It ends with the last clone.
 #[derive(Clone)]
@@ -50,7 +58,12 @@ fn gone() -> Fault {
 
 async fn run(store: Store, mut queue: mpsc::Receiver<Waiting>) {
     let mut waiting = Vec::with_capacity(BATCH);
+    let mut last = 0;
     while queue.recv_many(&mut waiting, BATCH).await > 0 {
+        if last >= BUSY {
+            gather(&mut queue, &mut waiting, last).await;
+        }
+        last = waiting.len();
         // Whoever gave up before the write began need not be written for.
         let (entries, done): (Vec<Entry>, Vec<_>) = waiting
             .drain(..)
@@ -69,6 +82,18 @@ async fn run(store: Store, mut queue: mpsc::Receiver<Waiting>) {
             };
             // Whoever waited may be gone; the decision stands.
             let _ = done.send(outcome);
+        }
+    }
+}
+
+/// Waits until as many wait as were in the last batch and half as many again, or it has taken too long.
+async fn gather(queue: &mut mpsc::Receiver<Waiting>, waiting: &mut Vec<Waiting>, last: usize) {
+    let (until, enough) = (Instant::now() + LINGER, (last + last / 2).min(BATCH));
+    while waiting.len() < enough {
+        let room = BATCH - waiting.len();
+        match timeout_at(until, queue.recv_many(waiting, room)).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return,
         }
     }
 }
@@ -151,7 +176,7 @@ async fn insert(tx: &Tx, entries: &[Entry]) -> Result<(), Fault> {
             unnest_effects(tx, &effects).await?;
         }
     }
-    for entry in entries {
+    for entry in entries.iter().filter(|entry| entry.is_told()) {
         tx.act_as(&entry.news.actor);
         tx.publish(&entry.tenant, entry.customer, Event::DecisionRecorded(news(entry)));
     }
@@ -169,7 +194,7 @@ async fn insert_rows<const N: usize>(
     into: &str,
     mut rows: impl ExactSizeIterator<Item = [Value; N]>,
 ) -> Result<(), Fault> {
-    while let Some(size) = LADDER.into_iter().find(|size| *size <= rows.len()) {
+    while let Some(size) = portion(rows.len()) {
         let mut values = Vec::with_capacity(size * N);
         rows.by_ref().take(size).for_each(|row| values.extend(row));
         let sql = format!("INSERT INTO {into} VALUES {}", placeholders(Dialect::Sqlite, size, N));
@@ -312,17 +337,5 @@ fn news(entry: &Entry) -> DecisionRecorded {
         experiment: String::new(),
         arm: String::new(),
         decide_time: Some(host::encode::timestamp(entry.at)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_batch_fits_the_parameters_of_a_statement() {
-        // SQLite takes 32,766, PostgreSQL 65,535.
-        assert!(LADDER.into_iter().all(|size| size * 10 < 32_766));
-        assert_eq!(LADDER.last(), Some(&1));
     }
 }

@@ -7,11 +7,13 @@
 //! | `job` | a piece of work, with its request id and whoever waits for it |
 //! | `postgres` | one transaction per piece of work, retried when it meets another |
 //! | `sqlite` | one writer; pieces of work that wait together share one commit |
+//! | `checkpoint` | SQLite: the log is copied into the database beside the writer |
 //! | `once` | the recorded answers |
 //! | `migrate` | migrations |
 //! | `progress` | what was consumed of other services' feeds |
 //! | `upkeep` | retention |
 
+mod checkpoint;
 mod job;
 mod migrate;
 mod once;
