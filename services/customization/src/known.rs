@@ -209,6 +209,7 @@ fn promise(wire: ProfilePromise) -> Option<Promise> {
         due_at: instant(wire.due_at_micros),
         broken: wire.broken,
         topic: wire.topic,
+        text: wire.text,
     })
 }
 

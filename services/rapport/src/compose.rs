@@ -48,8 +48,8 @@ pub async fn compose(
         }
         stores.insert(service, store);
     }
-    let mut process =
-        Process { context, marks, stores, suite: Suite::default(), owners: HashMap::new(), identity: None };
+    let (suite, owners) = (Suite::default(), HashMap::new());
+    let mut process = Process { context, marks, stores, suite, owners, identity: None, interaction: None };
     // In the order in which changes travel.
     for service in Service::ALL {
         if process.stores.contains_key(&service) {
@@ -67,6 +67,7 @@ struct Process {
     suite: Suite,
     owners: HashMap<Section, Arc<dyn Sections>>,
     identity: Option<identity::IdentityReader>,
+    interaction: Option<Arc<interaction::InteractionReader>>,
 }
 
 impl Process {
@@ -83,7 +84,8 @@ impl Process {
             Service::Interaction => {
                 let feeds = [self.feed(Service::Identity)?];
                 let (built, owner) = interaction::build(context, store, marks, feeds).await?;
-                self.owners.insert(Section::Interaction, owner);
+                self.owners.insert(Section::Interaction, owner.clone());
+                self.interaction = Some(owner);
                 built
             }
             Service::Segmentation => {
@@ -125,7 +127,11 @@ impl Process {
         let feeds =
             data::feed::Server::new(feeds, self.context.clock.clone(), host::status, self.context.shutdown.clone());
         let feeds = Routes::new().add(host::tuned!(self.context, FeedServiceServer::new(feeds)));
-        let profiles = Profiles { owners: self.owners.clone(), identity: self.identity.clone() };
+        let profiles = Profiles {
+            owners: self.owners.clone(),
+            identity: self.identity.clone(),
+            interaction: self.interaction.clone(),
+        };
         let profiles = Routes::new().add(host::tuned!(self.context, ProfileServiceServer::new(profiles)));
         for service in self.stores.keys() {
             self.context.peers.bind_local(*service, profiles.clone());
@@ -138,6 +144,7 @@ impl Process {
             access: vec![
                 ("rapport.profile.v1.ProfileService/GetSection", Rule::Authenticated),
                 ("rapport.profile.v1.ProfileService/ResolveRefs", Rule::Authenticated),
+                ("rapport.profile.v1.ProfileService/GetDialogue", Rule::Authenticated),
             ],
         });
     }
