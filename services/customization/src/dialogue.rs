@@ -8,9 +8,7 @@ use customization_domain::{
     report_outcome::DecisionId,
 };
 use host::{Call, Peers};
-use rapport_proto::profile::v1::{
-    BoundaryContacts, GetDialogueRequest, profile_service_client::ProfileServiceClient,
-};
+use rapport_proto::profile::v1::{BoundaryContacts, GetDialogueRequest, profile_service_client::ProfileServiceClient};
 use terms::{CustomerId, Fault, Revision, Service, Tenant, Timestamp};
 
 use crate::{record::Body, store::SqlStore};

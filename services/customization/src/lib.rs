@@ -81,7 +81,8 @@ pub async fn build_with(
     let profiles = Profiles::new(&marks, owners, &config.profiles());
     let sql = SqlStore::new(store.clone());
     let tasks = tasks(context, &sql, &marks, feeds);
-    let customers = customers::Customers::new(profiles, context.peers.clone(), config.identifiers, store.sealer().clone());
+    let customers =
+        customers::Customers::new(profiles, context.peers.clone(), config.identifiers, store.sealer().clone());
     let ports = grpc::Ports {
         store: sql,
         customers,

@@ -6,8 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 use profile::{Section, Sections};
 use rapport_proto::profile::v1::{
     BoundaryContacts, DecisionContacts, GetDialogueRequest, GetDialogueResponse, GetSectionRequest, GetSectionResponse,
-    ResolveRefsRequest, ResolveRefsResponse, SectionKind,
-    profile_service_server::ProfileService,
+    ResolveRefsRequest, ResolveRefsResponse, SectionKind, profile_service_server::ProfileService,
 };
 use terms::{Access, CustomerId, Fault, Reason, Revision, Scope, Service, Timestamp, Violations};
 use tonic::{Request, Response, Status};

@@ -4,7 +4,8 @@ use std::{net::SocketAddr, path::Path, time::Instant};
 
 use anyhow::Result;
 use rapport_proto::profile::v1::{
-    GetDialogueRequest, GetDialogueResponse, GetSectionRequest, GetSectionResponse, ResolveRefsRequest, ResolveRefsResponse,
+    GetDialogueRequest, GetDialogueResponse, GetSectionRequest, GetSectionResponse, ResolveRefsRequest,
+    ResolveRefsResponse,
     profile_service_server::{ProfileService, ProfileServiceServer},
 };
 use redis::aio::ConnectionManager;

@@ -17,9 +17,11 @@ use rapport_proto::{
         CreateTouchpointRequest, CreateTreatmentRequest, DecideRequest, DecideResponse, Touchpoint, Treatment,
         customization_service_client::CustomizationServiceClient,
     },
+    feed::v1::event::Event,
     profile::v1::{
-        BoundaryContacts, GetDialogueRequest, GetDialogueResponse, GetSectionRequest, GetSectionResponse, IdentitySection,
-        InteractionSection, ProfileStatement, ResolveRefsRequest, ResolveRefsResponse, SectionKind, SegmentationSection,
+        BoundaryContacts, GetDialogueRequest, GetDialogueResponse, GetSectionRequest, GetSectionResponse,
+        IdentitySection, InteractionSection, ProfileStatement, ResolveRefsRequest, ResolveRefsResponse, SectionKind,
+        SegmentationSection,
         profile_service_server::{ProfileService, ProfileServiceServer},
     },
     r#type::v1::{CustomerRef, Identifier, StatementKind, customer_ref::Ref},
@@ -286,6 +288,19 @@ impl World {
 
     pub(crate) async fn mark(&self, customer: CustomerId, section: Section, token: &Revision) {
         self.marks.mark(&self.tenant, &[customer], section, token).await;
+    }
+
+    /// Identity publishes something.
+    pub(crate) async fn tell(&self, customer: CustomerId, event: Event) {
+        let tenant = self.tenant.clone();
+        let told = self.identity.write(move |tx| {
+            let (tenant, event) = (tenant.clone(), event.clone());
+            Box::pin(async move {
+                tx.publish(&tenant, customer, event);
+                Ok(())
+            })
+        });
+        told.await.unwrap();
     }
 
     pub(crate) async fn decide(&self, customer: CustomerId) -> DecideResponse {

@@ -98,11 +98,8 @@ pub struct Outbound {
 
 /// The reach of each boundary that holds, within a period that ends now.
 pub fn reaches(boundaries: &[Boundary], since: Timestamp, now: Timestamp) -> Vec<Reach> {
-    let reach = |b: &Boundary| Reach {
-        boundary: b.id,
-        since: b.occurred_at.max(since),
-        channels: b.scope.channels.clone(),
-    };
+    let reach =
+        |b: &Boundary| Reach { boundary: b.id, since: b.occurred_at.max(since), channels: b.scope.channels.clone() };
     boundaries.iter().filter(|b| b.holds(now)).map(reach).collect()
 }
 
@@ -170,9 +167,6 @@ mod tests {
         assert_eq!((dialogue.inbound, dialogue.outbound), (3, 9));
         let found: Vec<_> = dialogue.contacts.iter().map(|c| (c.count, c.decisions.as_slice())).collect();
         let (seven, eight) = (decision(7).unwrap(), decision(8).unwrap());
-        assert_eq!(
-            found,
-            [(8, [(eight, 1), (seven, 3)].as_slice()), (6, [(seven, 6)].as_slice()), (0, [].as_slice())]
-        );
+        assert_eq!(found, [(8, [(eight, 1), (seven, 3)].as_slice()), (6, [(seven, 6)].as_slice()), (0, [].as_slice())]);
     }
 }

@@ -15,7 +15,8 @@ use profile::{Marks, Sections};
 use rapport_proto::{
     feed::v1::{CustomerChanged, CustomerMerged, InteractionRecorded, StatementChanged, event::Event},
     profile::v1::{
-        GetDialogueRequest, GetDialogueResponse, GetSectionRequest, GetSectionResponse, ResolveRefsRequest, ResolveRefsResponse,
+        GetDialogueRequest, GetDialogueResponse, GetSectionRequest, GetSectionResponse, ResolveRefsRequest,
+        ResolveRefsResponse,
         profile_service_server::{ProfileService, ProfileServiceServer},
     },
     segmentation::v1::{segmentation_service_client::SegmentationServiceClient, *},

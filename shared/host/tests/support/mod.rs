@@ -19,7 +19,8 @@ use rapport_proto::{
         feed_service_server::{FeedService, FeedServiceServer},
     },
     profile::v1::{
-        GetDialogueRequest, GetDialogueResponse, GetSectionRequest, GetSectionResponse, ResolveRefsRequest, ResolveRefsResponse,
+        GetDialogueRequest, GetDialogueResponse, GetSectionRequest, GetSectionResponse, ResolveRefsRequest,
+        ResolveRefsResponse,
         profile_service_client::ProfileServiceClient,
         profile_service_server::{ProfileService, ProfileServiceServer},
     },
