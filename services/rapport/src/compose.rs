@@ -3,19 +3,25 @@
 //! A service that lives here is called directly and its feed is read from its store; one that lives elsewhere is
 //! called by gRPC. The services do not know which.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use anyhow::{Context as _, Result};
 use data::{FeedSource, RemoteFeed, Store};
-use host::{Built, Config, Context, Routes, Rule, Shared, Suite};
+use host::{Built, Check, Config, Context, Routes, Rule, Shared, Suite};
 use profile::{Marks, Section, Sections};
 use rapport_proto::{
     feed::v1::feed_service_server::FeedServiceServer, profile::v1::profile_service_server::ProfileServiceServer,
 };
-use terms::{Clock, Ids, Service};
+use terms::{Clock, Fault, Ids, Reason, Service};
 use tokio_util::sync::CancellationToken;
 
-use crate::{profiles::Profiles, settings};
+use crate::{migrate, profiles::Profiles, settings};
 
 /// What a process serves, and what it was built from.
 pub struct Composed {
@@ -107,7 +113,8 @@ impl Process {
         Ok(())
     }
 
-    fn bind(&mut self, built: Built) {
+    fn bind(&mut self, mut built: Built) {
+        built.checks.extend(self.stores.get(&built.name).map(|store| up_to_date(built.name, store.clone())));
         self.context.peers.bind_local(built.name, built.routes.clone());
         self.suite.built.push(built);
     }
@@ -148,4 +155,31 @@ impl Process {
             ],
         });
     }
+}
+
+/// Whether a service's schema is up to date: before, the service is not ready. Once it is it stays so, since nothing
+/// takes a migration back.
+fn up_to_date(service: Service, store: Store) -> Check {
+    let name = match service {
+        Service::Identity => "identity.schema",
+        Service::Interaction => "interaction.schema",
+        Service::Segmentation => "segmentation.schema",
+        Service::Customization => "customization.schema",
+    };
+    let seen = Arc::new(AtomicBool::new(false));
+    Check::new(name, move || {
+        let (store, seen) = (store.clone(), seen.clone());
+        async move {
+            if seen.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            match migrate::lacking(service, &store.pending_migrations().await?) {
+                Some(lacking) => Err(Fault::new(Reason::StoreUnavailable, format!("{service}'s store {lacking}"))),
+                None => {
+                    seen.store(true, Ordering::Relaxed);
+                    Ok(())
+                }
+            }
+        }
+    })
 }
