@@ -230,6 +230,7 @@ fn promise(wire: ProfilePromise) -> Option<Promise> {
         due_at: instant(wire.due_at_micros),
         broken: wire.broken,
         topic: wire.topic,
+        text: wire.text,
     })
 }
 

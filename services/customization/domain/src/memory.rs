@@ -209,6 +209,14 @@ impl DecisionLog for MemoryStore {
         }))
     }
 
+    async fn find_all(&self, tenant: &Tenant, ids: &[DecisionId]) -> Result<Vec<Logged>, Fault> {
+        let mut found = Vec::new();
+        for id in ids {
+            found.extend(self.find(tenant, *id).await?.map(|logged| Logged { inputs: None, ..logged }));
+        }
+        Ok(found)
+    }
+
     async fn outcomes(&self, tenant: &Tenant, id: DecisionId) -> Result<Vec<Outcome>, Fault> {
         let mut state = self.state.lock();
         Ok(state.shelf(tenant).outcomes.iter().filter(|outcome| outcome.decision == id).cloned().collect())

@@ -225,6 +225,12 @@ pub trait DecisionLog: Send + Sync + 'static {
     /// What the store says.
     async fn find(&self, tenant: &Tenant, id: DecisionId) -> Result<Option<Logged>, Fault>;
 
+    /// Those of `ids` that are in the log, in any order, without what was known then.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn find_all(&self, tenant: &Tenant, ids: &[DecisionId]) -> Result<Vec<Logged>, Fault>;
+
     /// The outcomes of a decision, in the order in which they were stored.
     ///
     /// # Errors

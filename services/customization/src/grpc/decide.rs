@@ -16,7 +16,7 @@ use terms::{CustomerRef, Fault, Once, Reason, Revision, Timestamp, Violations};
 
 use super::Ports;
 use crate::{
-    feed::via,
+    customers::Found,
     known::Known,
     record::{Body, Circumstances, effects},
     reply,
@@ -139,19 +139,20 @@ pub(super) async fn make(ports: &Ports, call: &Call, wanted: &Wanted) -> Result<
     let tenant = call.tenant();
     let shelf = ports.store.shelf(tenant, &wanted.at_least).await?;
     let place = shelf.catalog.place_of(&wanted.touchpoint)?;
-    let known = match ports.customers.hot(tenant, &wanted.customer, &wanted.at_least) {
-        Some(known) => known,
+    let found = match ports.customers.hot(tenant, &wanted.customer, &wanted.at_least) {
+        Some(found) => found,
         None => {
             let found = ports.customers.find(call, &wanted.customer, &wanted.at_least).await?;
-            found.unwrap_or_else(|| Arc::new(Known::nobody()))
+            found.unwrap_or_else(Found::nobody)
         }
     };
+    let known = &found.known;
     let (now, seed) = (ports.clock.now(), ports.ids.seed());
     let limit = (wanted.limit > 0).then_some(wanted.limit as usize);
     let ask = Ask { place, profile: &known.profile, context: &wanted.context, now, seed, limit };
     let decision = choose(&ask);
-    let mut response = encode(&shelf, place, &known, &decision, wanted, now);
-    let entry = (!wanted.dry_run).then(|| entry(ports, call, wanted, place, &known, &decision, (now, seed)));
+    let mut response = encode(&shelf, place, known, &decision, wanted, now);
+    let entry = (!wanted.dry_run).then(|| entry(ports, call, wanted, place, &found, &decision, (now, seed)));
     if let Some(entry) = &entry {
         response.decision_id = entry.id.to_string();
     }
@@ -163,10 +164,11 @@ fn entry(
     call: &Call,
     wanted: &Wanted,
     place: &Place,
-    known: &Known,
+    found: &Found,
     decision: &Decision,
     (now, seed): (Timestamp, u64),
 ) -> Entry {
+    let known = &found.known;
     let made = Circumstances {
         seed,
         limit: wanted.limit,
@@ -179,18 +181,11 @@ fn entry(
     let name = |ranked: &customization_domain::decide::Ranked| {
         ranked.pick.of(place).map(|candidate| candidate.name().to_owned())
     };
-    let sealer = ports.store.store().sealer();
-    let arrived_via = match &wanted.customer {
-        CustomerRef::Identifier(identifier) if known.profile.customer.is_some() => {
-            Some(via(sealer, call.tenant(), identifier))
-        }
-        _ => None,
-    };
     Entry {
         tenant: call.tenant().clone(),
         id: ports.ids.next(),
         customer: known.profile.customer,
-        arrived_via,
+        arrived_via: found.via,
         touchpoint: place.touchpoint.id,
         catalog_version: place.catalog_version,
         at: now,

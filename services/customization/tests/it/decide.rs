@@ -164,11 +164,13 @@ async fn a_boundary_excludes_and_says_so() {
         world.touchpoint("home", &["wine", "juice"]).await;
         let customer = world.customer();
         let boundary = world.context.ids.next::<terms::id::Boundary>().to_string();
+        let statement = world.context.ids.next::<terms::id::Statement>().to_string();
         world.owners.change(&world.tenant, customer, Section::Interaction, |_, interaction, _| {
             let scope = BoundaryScope { topics: vec!["alcohol".into()], ..BoundaryScope::default() };
             interaction.boundaries.push(ProfileBoundary {
                 boundary_id: boundary.clone(),
                 scope: Some(scope),
+                statement_id: statement.clone(),
                 ..ProfileBoundary::default()
             });
         });
@@ -176,7 +178,21 @@ async fn a_boundary_excludes_and_says_so() {
         assert_eq!(chosen(&decision), ["juice"]);
         assert_eq!(decision.excluded[0].guard(), Guard::Boundary);
         assert_eq!(decision.excluded[0].boundary_ids, std::slice::from_ref(&boundary));
-        assert_eq!(decision.because[0].factor, Some(Factor::BoundaryId(boundary)));
+        let because = &decision.because[0];
+        assert_eq!(because.factor, Some(Factor::BoundaryId(boundary)));
+        assert_eq!(
+            (&because.boundary_statement_id, because.without.as_slice()),
+            (&statement, ["wine".to_owned()].as_slice())
+        );
+        assert!(because.description.contains("said what they do not want"), "{because:?}");
+        // The log says so too, and so does the replay.
+        let decision_id = decision.decision_id.clone();
+        let get = GetDecisionRequest { decision_id: decision_id.clone(), ..GetDecisionRequest::default() };
+        let logged = world.client().get_decision(get).await.unwrap().into_inner().decision.unwrap();
+        let replay = ReplayDecisionRequest { decision_id, ..ReplayDecisionRequest::default() };
+        let replayed = world.client().replay_decision(replay).await.unwrap().into_inner();
+        assert!(replayed.identical, "{:?}", replayed.differences);
+        assert_eq!((&logged.because, &replayed.decision.unwrap().because), (&decision.because, &decision.because));
     }
 }
 

@@ -241,6 +241,19 @@ impl Store {
         self.submit(work, once, Some(Recorder::json())).await
     }
 
+    /// Adds to the revision of an answer that is recorded under `request_id` what its call brought about after its
+    /// transaction: the same id again gets back all of it. Gives the whole.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub async fn add_to_recorded(&self, request: Once, more: Revision) -> Result<Revision, Fault> {
+        let written = self.write(move |tx| {
+            let (request, more) = (request.clone(), more.clone());
+            Box::pin(async move { once::add(tx, &request, &more).await })
+        });
+        Ok(written.await?.value)
+    }
+
     async fn submit<T, F>(
         &self,
         work: F,
