@@ -811,10 +811,10 @@ pub struct DecideResponse {
     /// is chosen.
     #[prost(string, repeated, tag = "10")]
     pub degraded: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Opaque token of what the decision knew of the customer, never before its
-    /// `at_least`, and of what it made known: pass it as `at_least` to any read of
-    /// any of the services to see no less. The decision itself is in the log when
-    /// the call returns.
+    /// Opaque token of `at_least` and of what the decision made known, which is
+    /// that the customer was heard: pass it as `at_least` to any read of any of the
+    /// services to see no less. Often empty: the decision itself is in the log when
+    /// the call returns, and no read has to wait for it.
     #[prost(string, tag = "20")]
     pub revision: ::prost::alloc::string::String,
 }

@@ -21,7 +21,7 @@ use rapport_proto::{
 };
 use rules::Value;
 use sha2::{Digest, Sha256};
-use terms::{CustomerId, Fault, Position, Reason, Revision, Tenant, Timestamp, partition};
+use terms::{CustomerId, Fault, Position, Reason, Tenant, Timestamp, partition};
 
 use crate::values;
 
@@ -32,10 +32,8 @@ pub(crate) struct Known {
     pub(crate) profile: Profile,
     /// For the log.
     pub(crate) inputs: Option<Arc<Inputs>>,
-    /// What the sections show; as the log keeps it, and as callers get it.
-    revision: Revision,
-    pub(crate) revision_bytes: Vec<u8>,
-    token: String,
+    /// What the sections show, as the log keeps it.
+    pub(crate) revision: Vec<u8>,
     /// What the identity section shows of identity's feed: another one after any change of identifiers.
     pub(crate) identity_at: Position,
 }
@@ -46,21 +44,9 @@ impl Known {
         Self {
             profile: Profile::default(),
             inputs: None,
-            revision: Revision::new(),
-            revision_bytes: Vec::new(),
-            token: String::new(),
+            revision: Vec::new(),
             identity_at: Position::START,
         }
-    }
-
-    /// The token of what is known, no older than what was demanded.
-    pub(crate) fn covering(&self, at_least: &Revision) -> String {
-        if at_least.is_empty() || self.revision.covers(at_least) {
-            return self.token.clone();
-        }
-        let mut revision = self.revision.clone();
-        revision.merge(at_least);
-        revision.to_string()
     }
 }
 
@@ -92,9 +78,7 @@ impl FromSections for Known {
         Ok(Self {
             profile,
             inputs: Some(Arc::new(Inputs::new(digest(&content), content))),
-            revision_bytes: if revision.is_empty() { Vec::new() } else { revision.to_bytes() },
-            token: revision.to_string(),
-            revision,
+            revision: if revision.is_empty() { Vec::new() } else { revision.to_bytes() },
             identity_at: identity_at.unwrap_or_default(),
         })
     }

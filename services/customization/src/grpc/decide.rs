@@ -174,7 +174,7 @@ fn entry(
         limit: wanted.limit,
         explained: wanted.explain,
         context: wanted.context_bytes.clone(),
-        revision: known.revision_bytes.clone(),
+        revision: known.revision.clone(),
         degraded: known.profile.degraded,
         actor: call.caller.subject.to_string(),
     };
@@ -220,7 +220,7 @@ fn encode(
         identity_confidence: known.profile.identity.confidence(),
         decide_time: Some(host::encode::timestamp(now)),
         degraded: reply::degraded(known.profile.degraded),
-        revision: known.covering(&wanted.at_least),
+        revision: wanted.at_least.to_string(),
         ..DecideResponse::default()
     }
 }
