@@ -41,12 +41,7 @@ pub(crate) struct Known {
 impl Known {
     /// Someone of whom nothing is known.
     pub(crate) fn nobody() -> Self {
-        Self {
-            profile: Profile::default(),
-            inputs: None,
-            revision: Vec::new(),
-            identity_at: Position::START,
-        }
+        Self { profile: Profile::default(), inputs: None, revision: Vec::new(), identity_at: Position::START }
     }
 }
 

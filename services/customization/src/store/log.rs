@@ -1,7 +1,7 @@
 //! Writes decisions. While one batch commits, the next gathers: so a commit is paid for once for many decisions, and a
 //! single decision waits for nobody.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use customization_domain::ports::{Effect, Entry, Word};
@@ -12,20 +12,13 @@ use data::{
 use rapport_proto::feed::v1::{DecisionRecorded, event::Event};
 use sea_orm::Value;
 use terms::{CustomerId, Fault, Once, Reason, Revision, Service, Written, partition};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::{Instant, timeout_at},
-};
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::rows::NOBODY;
 
 /// How many decisions share a commit at most.
 const BATCH: usize = 512;
-/// From so many decisions in a batch on, the next batch waits for more: callers who were just answered ask again.
-const BUSY: usize = 8;
-/// For how long it waits at most.
-const LINGER: Duration = Duration::from_millis(2);
 /// How many wait before callers do.
 const WAITING: usize = 4_096;
 
@@ -58,12 +51,7 @@ fn gone() -> Fault {
 
 async fn run(store: Store, mut queue: mpsc::Receiver<Waiting>) {
     let mut waiting = Vec::with_capacity(BATCH);
-    let mut last = 0;
     while queue.recv_many(&mut waiting, BATCH).await > 0 {
-        if last >= BUSY {
-            gather(&mut queue, &mut waiting, last).await;
-        }
-        last = waiting.len();
         // Whoever gave up before the write began need not be written for.
         let (entries, done): (Vec<Entry>, Vec<_>) = waiting
             .drain(..)
@@ -82,18 +70,6 @@ async fn run(store: Store, mut queue: mpsc::Receiver<Waiting>) {
             };
             // Whoever waited may be gone; the decision stands.
             let _ = done.send(outcome);
-        }
-    }
-}
-
-/// Waits until as many wait as were in the last batch and half as many again, or it has taken too long.
-async fn gather(queue: &mut mpsc::Receiver<Waiting>, waiting: &mut Vec<Waiting>, last: usize) {
-    let (until, enough) = (Instant::now() + LINGER, (last + last / 2).min(BATCH));
-    while waiting.len() < enough {
-        let room = BATCH - waiting.len();
-        match timeout_at(until, queue.recv_many(waiting, room)).await {
-            Ok(1..) => {}
-            Ok(0) | Err(_) => return,
         }
     }
 }
