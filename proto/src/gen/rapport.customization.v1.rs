@@ -811,8 +811,10 @@ pub struct DecideResponse {
     /// is chosen.
     #[prost(string, repeated, tag = "10")]
     pub degraded: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Opaque token of this write; pass it as `at_least` to any read of any of
-    /// the services to see this write. Empty under `validate_only`.
+    /// Opaque token of `at_least` and of what the decision made known, which is
+    /// that the customer was heard: pass it as `at_least` to any read of any of the
+    /// services to see no less. Often empty: the decision itself is in the log when
+    /// the call returns, and no read has to wait for it.
     #[prost(string, tag = "20")]
     pub revision: ::prost::alloc::string::String,
 }
@@ -914,6 +916,10 @@ pub struct Because {
     /// Value of the statement or attribute.
     #[prost(message, optional, tag = "9")]
     pub value: ::core::option::Option<::prost_types::Value>,
+    /// The statement behind the boundary, `stmt_…`: what the customer said when
+    /// they set it. Empty if there is none, and for other factors.
+    #[prost(string, tag = "10")]
+    pub boundary_statement_id: ::prost::alloc::string::String,
     /// What it was; exactly one is set.
     #[prost(oneof = "because::Factor", tags = "1, 2, 3, 4, 5")]
     pub factor: ::core::option::Option<because::Factor>,
@@ -988,8 +994,7 @@ pub struct DecideBatchResponse {
     /// One per request, in the same order.
     #[prost(message, repeated, tag = "1")]
     pub results: ::prost::alloc::vec::Vec<DecideResult>,
-    /// Opaque token of this write; pass it as `at_least` to any read of any of
-    /// the services to see this write. Empty under `validate_only`.
+    /// Opaque token that covers those of the decisions.
     #[prost(string, tag = "20")]
     pub revision: ::prost::alloc::string::String,
 }
@@ -1441,7 +1446,8 @@ pub struct GetRelationshipRequest {
     /// with the survivor.
     #[prost(message, optional, tag = "1")]
     pub customer: ::core::option::Option<super::super::r#type::v1::CustomerRef>,
-    /// How far to look back. Unset: 365 days.
+    /// How far to look back, in event time: the counts, and what was changed, are
+    /// of this period. Unset: 365 days.
     #[prost(message, optional, tag = "2")]
     pub period: ::core::option::Option<::prost_types::Duration>,
     /// Optional revision token of an earlier write or read. The read waits,
@@ -1475,15 +1481,16 @@ pub struct GetRelationshipResponse {
     /// Statements that changed nothing, `stmt_…`.
     #[prost(string, repeated, tag = "7")]
     pub unheard_statement_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Boundaries, and whether they were honoured.
+    /// Boundaries that hold, and whether they were honoured.
     #[prost(message, repeated, tag = "8")]
     pub boundaries: ::prost::alloc::vec::Vec<BoundaryHonoured>,
-    /// Promises, and how they stand.
+    /// Promises that are open or were broken.
     #[prost(message, repeated, tag = "9")]
     pub promises: ::prost::alloc::vec::Vec<PromiseStanding>,
-    /// Questions that were put although answered and fresh; should be 0.
-    #[prost(int64, tag = "10")]
-    pub asked_twice_count: i64,
+    /// Questions that were put although answered and fresh; should be 0. Unset:
+    /// not known, because no ledger of questions is kept yet.
+    #[prost(int64, optional, tag = "10")]
+    pub asked_twice_count: ::core::option::Option<i64>,
     /// Interactions in the period.
     #[prost(int64, tag = "11")]
     pub interaction_count: i64,
@@ -1563,15 +1570,24 @@ pub struct BoundaryHonoured {
     /// What it forbids.
     #[prost(message, optional, tag = "3")]
     pub scope: ::core::option::Option<super::super::r#type::v1::BoundaryScope>,
-    /// Treatments that it ruled out.
+    /// Treatments that it ruled out in the period.
     #[prost(int64, tag = "4")]
     pub exclusion_count: i64,
-    /// Outbound interactions in spite of it; should be 0.
-    #[prost(int64, tag = "5")]
-    pub violation_count: i64,
+    /// Outbound interactions of the period that it forbids and that took place
+    /// after it was set (event time); should be 0. A boundary on topics, purposes
+    /// or tags is held against the treatments of the decision that the
+    /// interaction carried out. Unset: not known, because no violation is known
+    /// and some interactions could not be judged (`unjudged_count`).
+    #[prost(int64, optional, tag = "5")]
+    pub violation_count: ::core::option::Option<i64>,
     /// When it was set (event time).
     #[prost(message, optional, tag = "6")]
     pub occurred_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Outbound interactions of the period, after it was set and on its channels,
+    /// of which it is not known what they were about: they name no decision that
+    /// is in the log. Any of them may be a violation.
+    #[prost(int64, tag = "7")]
+    pub unjudged_count: i64,
 }
 /// A promise, and how it stands.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1579,10 +1595,10 @@ pub struct PromiseStanding {
     /// The promise, `prm_…`.
     #[prost(string, tag = "1")]
     pub promise_id: ::prost::alloc::string::String,
-    /// What was promised.
+    /// What was promised, cut to 256 bytes.
     #[prost(string, tag = "2")]
     pub text: ::prost::alloc::string::String,
-    /// `open`, `kept`, `broken` or `renegotiated`.
+    /// `open` or `broken`.
     #[prost(string, tag = "3")]
     pub state: ::prost::alloc::string::String,
     /// When it is or was due.
@@ -2676,7 +2692,8 @@ pub mod customization_service_client {
         }
         /// The three-part test of a relationship for one customer: identified, in
         /// dialogue, customised; and what each statement changed. Errors: NOT_FOUND
-        /// (CUSTOMER_NOT_FOUND).
+        /// (CUSTOMER_NOT_FOUND), UNAVAILABLE (PEER_UNAVAILABLE: identity or
+        /// interaction does not answer, and nothing is guessed in its place).
         pub async fn get_relationship(
             &mut self,
             request: impl tonic::IntoRequest<super::GetRelationshipRequest>,
@@ -2958,7 +2975,8 @@ pub mod customization_service_server {
         >;
         /// The three-part test of a relationship for one customer: identified, in
         /// dialogue, customised; and what each statement changed. Errors: NOT_FOUND
-        /// (CUSTOMER_NOT_FOUND).
+        /// (CUSTOMER_NOT_FOUND), UNAVAILABLE (PEER_UNAVAILABLE: identity or
+        /// interaction does not answer, and nothing is guessed in its place).
         async fn get_relationship(
             &self,
             request: tonic::Request<super::GetRelationshipRequest>,

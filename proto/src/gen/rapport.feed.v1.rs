@@ -657,7 +657,8 @@ pub struct DefinitionChanged {
     #[prost(bool, tag = "5")]
     pub deleted: bool,
 }
-/// A decision was logged.
+/// A decision was logged that the customer's own words changed: they were
+/// heard. Decisions that nothing said had an effect on are in the log alone.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DecisionRecorded {
     /// Id, `dec_…`.

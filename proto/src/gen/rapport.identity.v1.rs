@@ -22,8 +22,9 @@ pub struct IdentifyRequest {
     /// older. Empty: the record is keyed by its identifiers.
     #[prost(string, tag = "2")]
     pub source_record_id: ::prost::alloc::string::String,
-    /// Identifiers that the record carries, at most 64. At least one identifier,
-    /// a `source_record_id` or a trait is required.
+    /// Identifiers that the record carries, at most 64. At least one identifier
+    /// or a `source_record_id` is required: by traits alone nothing could find
+    /// the record again.
     #[prost(message, repeated, tag = "3")]
     pub identifiers: ::prost::alloc::vec::Vec<IdentifierClaim>,
     /// What the record says about the customer: trait name (dotted keys allowed)

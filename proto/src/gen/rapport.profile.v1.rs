@@ -61,7 +61,7 @@ pub struct ResolveRefsRequest {
     pub at_least: ::prost::alloc::string::String,
 }
 /// Customer ids.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ResolveRefsResponse {
     /// One per reference, in the same order: `cust_…`, survivors applied; empty
     /// when unknown or erased.
@@ -70,6 +70,74 @@ pub struct ResolveRefsResponse {
     /// Opaque token of the state that was read; it never lies before `at_least`.
     #[prost(string, tag = "2")]
     pub revision: ::prost::alloc::string::String,
+    /// One per reference, in the same order: the identifier as identity keeps and
+    /// compares it, however it was written; without a namespace for an id, and
+    /// for an identifier that nobody can have.
+    #[prost(message, repeated, tag = "3")]
+    pub identifiers: ::prost::alloc::vec::Vec<super::super::r#type::v1::Identifier>,
+}
+/// Which dialogue.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetDialogueRequest {
+    /// The customer, `cust_…`; an id that was merged away means the survivor.
+    /// Required.
+    #[prost(string, tag = "1")]
+    pub customer_id: ::prost::alloc::string::String,
+    /// Only interactions at or after this event time, in microseconds of Unix
+    /// time.
+    #[prost(int64, tag = "2")]
+    pub since_micros: i64,
+    /// Optional revision token of an earlier write or read. The read waits,
+    /// within the deadline of the call, until it reflects that revision, or
+    /// fails with UNAVAILABLE, reason REVISION_NOT_REACHED. Empty: as fresh as
+    /// the store.
+    #[prost(string, tag = "3")]
+    pub at_least: ::prost::alloc::string::String,
+}
+/// Figures of a dialogue.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetDialogueResponse {
+    /// Inbound interactions.
+    #[prost(int64, tag = "1")]
+    pub inbound_count: i64,
+    /// Outbound interactions.
+    #[prost(int64, tag = "2")]
+    pub outbound_count: i64,
+    /// Of both, organic ones.
+    #[prost(int64, tag = "3")]
+    pub organic_count: i64,
+    /// Each boundary that holds, with the outbound interactions that may have
+    /// crossed it.
+    #[prost(message, repeated, tag = "4")]
+    pub boundaries: ::prost::alloc::vec::Vec<BoundaryContacts>,
+    /// Opaque token of the state that was read; it never lies before `at_least`.
+    #[prost(string, tag = "5")]
+    pub revision: ::prost::alloc::string::String,
+}
+/// Outbound interactions within reach of a boundary: after it was set (event
+/// time), and on one of its channels if it names any.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BoundaryContacts {
+    /// The boundary, `bnd_…`.
+    #[prost(string, tag = "1")]
+    pub boundary_id: ::prost::alloc::string::String,
+    /// How many in all.
+    #[prost(int64, tag = "2")]
+    pub count: i64,
+    /// Of these, how many carried out a decision, by decision; at most 1000
+    /// decisions, the latest.
+    #[prost(message, repeated, tag = "3")]
+    pub decisions: ::prost::alloc::vec::Vec<DecisionContacts>,
+}
+/// Interactions that carried out a decision.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DecisionContacts {
+    /// The decision, `dec_…`.
+    #[prost(string, tag = "1")]
+    pub decision_id: ::prost::alloc::string::String,
+    /// How many.
+    #[prost(int64, tag = "2")]
+    pub count: i64,
 }
 /// What identity knows; decoded on hot paths, so compact.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -266,6 +334,9 @@ pub struct ProfilePromise {
     /// When it broke, in microseconds of Unix time; 0: not.
     #[prost(int64, tag = "5")]
     pub broken_at_micros: i64,
+    /// What was promised, cut to 256 bytes.
+    #[prost(string, tag = "6")]
+    pub text: ::prost::alloc::string::String,
 }
 /// Interactions of one type.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -499,11 +570,12 @@ pub mod profile_service_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Serves the sections of the hot profile that this server owns, and resolves
-    /// references in bulk. Needs the scope of the service that owns the section,
-    /// such as `identity.read`. Every RPC may also answer UNAUTHENTICATED,
-    /// PERMISSION_DENIED (SCOPE_MISSING), RESOURCE_EXHAUSTED, UNAVAILABLE and
-    /// DEADLINE_EXCEEDED; see rapport.type.v1.ErrorReason.
+    /// Serves the sections of the hot profile that this server owns, resolves
+    /// references in bulk, and counts dialogues. Needs the scope of the service
+    /// that owns what is asked for, such as `identity.read`. Every RPC may also
+    /// answer UNAUTHENTICATED, PERMISSION_DENIED (SCOPE_MISSING),
+    /// RESOURCE_EXHAUSTED, UNAVAILABLE and DEADLINE_EXCEEDED; see
+    /// rapport.type.v1.ErrorReason.
     #[derive(Debug, Clone)]
     pub struct ProfileServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -586,8 +658,8 @@ pub mod profile_service_client {
         }
         /// Reads one section of one customer from its owner. A customer of whom the
         /// owner knows nothing has an empty section. Errors: NOT_FOUND
-        /// (CUSTOMER_NOT_FOUND from identity; SERVICE_UNKNOWN if this server does
-        /// not own the section), UNAVAILABLE (REVISION_NOT_REACHED).
+        /// (CUSTOMER_NOT_FOUND from identity), UNAVAILABLE (REVISION_NOT_REACHED;
+        /// PEER_UNAVAILABLE if this server does not own the section).
         pub async fn get_section(
             &mut self,
             request: impl tonic::IntoRequest<super::GetSectionRequest>,
@@ -615,8 +687,8 @@ pub mod profile_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Resolves up to 10000 references to customer ids; served by identity.
-        /// Never creates anything. Errors: NOT_FOUND (SERVICE_UNKNOWN if this server
-        /// does not host identity).
+        /// Never creates anything. Errors: UNAVAILABLE (PEER_UNAVAILABLE if this
+        /// server does not host identity).
         pub async fn resolve_refs(
             &mut self,
             request: impl tonic::IntoRequest<super::ResolveRefsRequest>,
@@ -643,6 +715,37 @@ pub mod profile_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Counts what one customer and the enterprise said to each other since a
+        /// time, and what was said to the customer within reach of a boundary that
+        /// holds; served by interaction. Errors: NOT_FOUND (CUSTOMER_NOT_FOUND),
+        /// UNAVAILABLE (REVISION_NOT_REACHED; PEER_UNAVAILABLE if this server does not
+        /// host interaction).
+        pub async fn get_dialogue(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetDialogueRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetDialogueResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rapport.profile.v1.ProfileService/GetDialogue",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("rapport.profile.v1.ProfileService", "GetDialogue"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -660,8 +763,8 @@ pub mod profile_service_server {
     pub trait ProfileService: std::marker::Send + std::marker::Sync + 'static {
         /// Reads one section of one customer from its owner. A customer of whom the
         /// owner knows nothing has an empty section. Errors: NOT_FOUND
-        /// (CUSTOMER_NOT_FOUND from identity; SERVICE_UNKNOWN if this server does
-        /// not own the section), UNAVAILABLE (REVISION_NOT_REACHED).
+        /// (CUSTOMER_NOT_FOUND from identity), UNAVAILABLE (REVISION_NOT_REACHED;
+        /// PEER_UNAVAILABLE if this server does not own the section).
         async fn get_section(
             &self,
             request: tonic::Request<super::GetSectionRequest>,
@@ -670,8 +773,8 @@ pub mod profile_service_server {
             tonic::Status,
         >;
         /// Resolves up to 10000 references to customer ids; served by identity.
-        /// Never creates anything. Errors: NOT_FOUND (SERVICE_UNKNOWN if this server
-        /// does not host identity).
+        /// Never creates anything. Errors: UNAVAILABLE (PEER_UNAVAILABLE if this
+        /// server does not host identity).
         async fn resolve_refs(
             &self,
             request: tonic::Request<super::ResolveRefsRequest>,
@@ -679,12 +782,25 @@ pub mod profile_service_server {
             tonic::Response<super::ResolveRefsResponse>,
             tonic::Status,
         >;
+        /// Counts what one customer and the enterprise said to each other since a
+        /// time, and what was said to the customer within reach of a boundary that
+        /// holds; served by interaction. Errors: NOT_FOUND (CUSTOMER_NOT_FOUND),
+        /// UNAVAILABLE (REVISION_NOT_REACHED; PEER_UNAVAILABLE if this server does not
+        /// host interaction).
+        async fn get_dialogue(
+            &self,
+            request: tonic::Request<super::GetDialogueRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetDialogueResponse>,
+            tonic::Status,
+        >;
     }
-    /// Serves the sections of the hot profile that this server owns, and resolves
-    /// references in bulk. Needs the scope of the service that owns the section,
-    /// such as `identity.read`. Every RPC may also answer UNAUTHENTICATED,
-    /// PERMISSION_DENIED (SCOPE_MISSING), RESOURCE_EXHAUSTED, UNAVAILABLE and
-    /// DEADLINE_EXCEEDED; see rapport.type.v1.ErrorReason.
+    /// Serves the sections of the hot profile that this server owns, resolves
+    /// references in bulk, and counts dialogues. Needs the scope of the service
+    /// that owns what is asked for, such as `identity.read`. Every RPC may also
+    /// answer UNAUTHENTICATED, PERMISSION_DENIED (SCOPE_MISSING),
+    /// RESOURCE_EXHAUSTED, UNAVAILABLE and DEADLINE_EXCEEDED; see
+    /// rapport.type.v1.ErrorReason.
     #[derive(Debug)]
     pub struct ProfileServiceServer<T> {
         inner: Arc<T>,
@@ -836,6 +952,51 @@ pub mod profile_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ResolveRefsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rapport.profile.v1.ProfileService/GetDialogue" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetDialogueSvc<T: ProfileService>(pub Arc<T>);
+                    impl<
+                        T: ProfileService,
+                    > tonic::server::UnaryService<super::GetDialogueRequest>
+                    for GetDialogueSvc<T> {
+                        type Response = super::GetDialogueResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetDialogueRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ProfileService>::get_dialogue(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetDialogueSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use data::Sealer;
 use host::{Call, Peers};
 use moka::sync::Cache;
 use profile::Profiles;
 use rapport_proto::profile::v1::{ResolveRefsRequest, profile_service_client::ProfileServiceClient};
 use terms::{CustomerId, CustomerRef, Fault, FaultKind, Identifier, Position, Reason, Revision, Service, Tenant};
 
-use crate::known::Known;
+use crate::{feed::via, known::Known};
 
 /// Finds profiles by references.
 #[derive(Clone)]
@@ -16,6 +17,23 @@ pub(crate) struct Customers {
     profiles: Profiles<Known>,
     peers: Peers,
     identifiers: Cache<(Tenant, Identifier), Lead>,
+    sealer: Sealer,
+}
+
+/// Whom a reference means.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    /// What is known of them.
+    pub(crate) known: Arc<Known>,
+    /// The look-up key of the identifier that named them, however it was written.
+    pub(crate) via: Option<[u8; 32]>,
+}
+
+impl Found {
+    /// Someone of whom nothing is known.
+    pub(crate) fn nobody() -> Self {
+        Self { known: Arc::new(Known::nobody()), via: None }
+    }
 }
 
 /// To whom an identifier led, and what identity's section of that customer showed then. Any change of the customer's
@@ -24,21 +42,22 @@ pub(crate) struct Customers {
 struct Lead {
     customer: CustomerId,
     identity_at: Position,
+    via: [u8; 32],
 }
 
 impl Customers {
-    pub(crate) fn new(profiles: Profiles<Known>, peers: Peers, identifiers: u64) -> Self {
-        Self { profiles, peers, identifiers: Cache::new(identifiers) }
+    pub(crate) fn new(profiles: Profiles<Known>, peers: Peers, identifiers: u64, sealer: Sealer) -> Self {
+        Self { profiles, peers, identifiers: Cache::new(identifiers), sealer }
     }
 
     /// A profile that is in process and fresh enough: no waiting.
-    pub(crate) fn hot(&self, tenant: &Tenant, reference: &CustomerRef, at_least: &Revision) -> Option<Arc<Known>> {
+    pub(crate) fn hot(&self, tenant: &Tenant, reference: &CustomerRef, at_least: &Revision) -> Option<Found> {
         match reference {
-            CustomerRef::Id(id) => self.profiles.hot(tenant, *id, at_least),
+            CustomerRef::Id(id) => Some(Found { known: self.profiles.hot(tenant, *id, at_least)?, via: None }),
             CustomerRef::Identifier(identifier) => {
                 let lead = self.identifiers.get(&(tenant.clone(), identifier.clone()))?;
                 let known = self.profiles.hot(tenant, lead.customer, at_least)?;
-                (known.identity_at == lead.identity_at).then_some(known)
+                (known.identity_at == lead.identity_at).then_some(Found { known, via: Some(lead.via) })
             }
         }
     }
@@ -53,15 +72,15 @@ impl Customers {
         call: &Call,
         reference: &CustomerRef,
         at_least: &Revision,
-    ) -> Result<Option<Arc<Known>>, Fault> {
+    ) -> Result<Option<Found>, Fault> {
         let tenant = call.tenant();
-        if let Some(known) = self.hot(tenant, reference, at_least) {
-            return Ok(Some(known));
+        if let Some(found) = self.hot(tenant, reference, at_least) {
+            return Ok(Some(found));
         }
-        let customer = match reference {
-            CustomerRef::Id(id) => *id,
+        let (customer, via) = match reference {
+            CustomerRef::Id(id) => (*id, None),
             CustomerRef::Identifier(identifier) => match self.resolve(call, identifier, at_least).await? {
-                Some(customer) => customer,
+                Some((customer, via)) => (customer, Some(via)),
                 None => return Ok(None),
             },
         };
@@ -73,14 +92,15 @@ impl Customers {
                 read.unwrap_or_else(|_| Err(not_reached()))?
             }
         };
-        if let CustomerRef::Identifier(identifier) = reference
+        if let (CustomerRef::Identifier(identifier), Some(via)) = (reference, via)
             && !known.profile.degraded.identity
         {
             // The survivor may be another than who was resolved: the next look-up begins with it.
-            let lead = Lead { customer: known.profile.customer.unwrap_or(customer), identity_at: known.identity_at };
+            let customer = known.profile.customer.unwrap_or(customer);
+            let lead = Lead { customer, identity_at: known.identity_at, via };
             self.identifiers.insert((tenant.clone(), identifier.clone()), lead);
         }
-        Ok(Some(known))
+        Ok(Some(Found { known, via }))
     }
 
     /// The profile; without the sections whose owners are away, if need be.
@@ -91,22 +111,27 @@ impl Customers {
         }
     }
 
+    /// To whom an identifier leads, and its look-up key: that of the form in which identity keeps it.
     async fn resolve(
         &self,
         call: &Call,
         identifier: &Identifier,
         at_least: &Revision,
-    ) -> Result<Option<CustomerId>, Fault> {
+    ) -> Result<Option<(CustomerId, [u8; 32])>, Fault> {
         let peer = self.peers.get(Service::Identity).for_call(call);
         let request = ResolveRefsRequest {
             refs: vec![host::encode::customer(&CustomerRef::Identifier(identifier.clone()))],
             at_least: at_least.to_string(),
         };
         let reply = ProfileServiceClient::new(peer).resolve_refs(request).await.map_err(host::fault)?.into_inner();
-        match reply.customer_ids.first().map(String::as_str) {
-            None | Some("") => Ok(None),
-            Some(id) => id.parse().map(Some).map_err(Fault::internal),
-        }
+        let customer = match reply.customer_ids.first().map(String::as_str) {
+            None | Some("") => return Ok(None),
+            Some(id) => id.parse().map_err(Fault::internal)?,
+        };
+        // An identity of an earlier release tells no form: then it is as given.
+        let kept = reply.identifiers.into_iter().next().filter(|kept| !kept.namespace.is_empty());
+        let kept = kept.map_or_else(|| identifier.clone(), |k| Identifier { namespace: k.namespace, value: k.value });
+        Ok(Some((customer, via(&self.sealer, call.tenant(), &kept))))
     }
 }
 

@@ -52,7 +52,7 @@ fn all(erased: &CustomerErased) -> Result<Vec<CustomerId>, Fault> {
     Ok(ids)
 }
 
-/// The look-up key of an identifier, as given or as normalised: case and space do not count.
+/// The look-up key of an identifier in the form in which identity keeps it.
 pub(crate) fn via(sealer: &data::Sealer, tenant: &Tenant, identifier: &Identifier) -> [u8; 32] {
-    sealer.lookup_key(tenant, &identifier.namespace, &identifier.value.trim().to_lowercase())
+    sealer.lookup_key(tenant, &identifier.namespace, &identifier.value)
 }

@@ -21,7 +21,7 @@ use rapport_proto::{
 };
 use rules::Value;
 use sha2::{Digest, Sha256};
-use terms::{CustomerId, Fault, Position, Reason, Revision, Tenant, Timestamp, partition};
+use terms::{CustomerId, Fault, Position, Reason, Tenant, Timestamp, partition};
 
 use crate::values;
 
@@ -32,8 +32,8 @@ pub(crate) struct Known {
     pub(crate) profile: Profile,
     /// For the log.
     pub(crate) inputs: Option<Arc<Inputs>>,
-    /// What the sections show.
-    pub(crate) revision: Revision,
+    /// What the sections show, as the log keeps it.
+    pub(crate) revision: Vec<u8>,
     /// What the identity section shows of identity's feed: another one after any change of identifiers.
     pub(crate) identity_at: Position,
 }
@@ -41,7 +41,7 @@ pub(crate) struct Known {
 impl Known {
     /// Someone of whom nothing is known.
     pub(crate) fn nobody() -> Self {
-        Self { profile: Profile::default(), inputs: None, revision: Revision::new(), identity_at: Position::START }
+        Self { profile: Profile::default(), inputs: None, revision: Vec::new(), identity_at: Position::START }
     }
 }
 
@@ -73,7 +73,7 @@ impl FromSections for Known {
         Ok(Self {
             profile,
             inputs: Some(Arc::new(Inputs::new(digest(&content), content))),
-            revision,
+            revision: if revision.is_empty() { Vec::new() } else { revision.to_bytes() },
             identity_at: identity_at.unwrap_or_default(),
         })
     }
@@ -209,6 +209,7 @@ fn promise(wire: ProfilePromise) -> Option<Promise> {
         due_at: instant(wire.due_at_micros),
         broken: wire.broken,
         topic: wire.topic,
+        text: wire.text,
     })
 }
 

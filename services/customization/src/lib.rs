@@ -7,6 +7,7 @@
 //! | [`store`] | definitions and the decision log on SQLite and PostgreSQL |
 //! | `known` | the hot profile as decisions read it |
 //! | `customers` | references to customers, resolved |
+//! | `dialogue` | what was said to and fro, for the three-part test |
 //! | `record` | what the log keeps of a decision, and what replay reproduces |
 //! | `reply` | a decision in the words of the contract |
 //! | `feed` | what it consumes of identity |
@@ -18,6 +19,7 @@
 
 pub mod config;
 mod customers;
+mod dialogue;
 mod feed;
 mod grpc;
 mod known;
@@ -79,8 +81,15 @@ pub async fn build_with(
     let profiles = Profiles::new(&marks, owners, &config.profiles());
     let sql = SqlStore::new(store.clone());
     let tasks = tasks(context, &sql, &marks, feeds);
-    let customers = customers::Customers::new(profiles, context.peers.clone(), config.identifiers);
-    let ports = grpc::Ports { store: sql, customers, clock: context.clock.clone(), ids: context.ids.clone() };
+    let customers =
+        customers::Customers::new(profiles, context.peers.clone(), config.identifiers, store.sealer().clone());
+    let ports = grpc::Ports {
+        store: sql,
+        customers,
+        peers: context.peers.clone(),
+        clock: context.clock.clone(),
+        ids: context.ids.clone(),
+    };
     let server = host::tuned!(context, CustomizationServiceServer::new(grpc::Handler::new(ports)));
     Ok(Built {
         name: Service::Customization,

@@ -71,6 +71,7 @@ pub(crate) fn excluded(place: &Place, excluded: &[Excluded]) -> Vec<ExcludedTrea
 pub(crate) fn because(place: &Place, because: &[Because]) -> Vec<WireBecause> {
     let one = |because: &Because| {
         let without = because.without.iter().map(|pick| name(place, *pick)).collect();
+        let mut behind = String::new();
         let (factor, description, topic, value) = match &because.cause {
             Cause::Statement { id, topic, value } => (
                 Factor::StatementId(id.to_string()),
@@ -78,8 +79,13 @@ pub(crate) fn because(place: &Place, because: &[Because]) -> Vec<WireBecause> {
                 topic.to_string(),
                 Some(values::wire(value)),
             ),
-            Cause::Boundary(id, _) => {
-                (Factor::BoundaryId(id.to_string()), "The customer set a boundary.".to_owned(), String::new(), None)
+            Cause::Boundary(id, said) => {
+                behind = said.map_or_else(String::new, |id| id.to_string());
+                let description = match said {
+                    Some(_) => "The customer said what they do not want, and so set a boundary: it is not done.",
+                    None => "The customer set a boundary: what they do not want is not done.",
+                };
+                (Factor::BoundaryId(id.to_string()), description.to_owned(), String::new(), None)
             }
             Cause::Consent(id) => (
                 Factor::ConsentId(id.to_string()),
@@ -100,7 +106,7 @@ pub(crate) fn because(place: &Place, because: &[Because]) -> Vec<WireBecause> {
                 Some(values::wire(value)),
             ),
         };
-        WireBecause { factor: Some(factor), description, without, topic, value }
+        WireBecause { factor: Some(factor), description, without, topic, value, boundary_statement_id: behind }
     };
     because.iter().map(one).collect()
 }

@@ -34,7 +34,7 @@ use terms::{Fault, Reason, Service};
 pub use self::{
     config::IdentityConfig,
     grpc::{ACCESS, NOT_YET_SERVED},
-    section::IdentityReader,
+    section::{IdentityReader, Resolved},
     store::SqlCustomers,
 };
 

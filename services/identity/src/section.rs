@@ -9,7 +9,7 @@ use identity_domain::{Customer, Customers, Policy, lookup_customer};
 use profile::{Marks, Section, Sections, Versioned};
 use prost::Message;
 use rapport_proto::profile::v1::IdentitySection;
-use terms::{CustomerId, CustomerRef, Fault, Revision, Service, Tenant, partition};
+use terms::{CustomerId, CustomerRef, Fault, Identifier, Revision, Service, Tenant, partition};
 
 use crate::{config::IdentityConfig, encode, settings, store::SqlCustomers};
 
@@ -20,6 +20,15 @@ pub struct IdentityReader {
     customers: Arc<dyn Customers>,
     store: Store,
     policy: Policy,
+}
+
+/// Where a reference leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// The survivor; `None` where there is no such customer.
+    pub customer: Option<CustomerId>,
+    /// The identifier as identity keeps and compares it; `None` for an id, and for one that nobody can have.
+    pub identifier: Option<Identifier>,
 }
 
 impl IdentityReader {
@@ -34,8 +43,8 @@ impl IdentityReader {
         Ok(Self { customers, store, policy: config.policy()? })
     }
 
-    /// Resolves references to survivors, in order; `None` where the customer is unknown. Never creates anything. The
-    /// revision says up to where the answers are right: every change up to it shows.
+    /// Resolves references to survivors, in order. Never creates anything. The revision says up to where the answers
+    /// are right: every change up to it shows.
     ///
     /// # Errors
     /// What the store says.
@@ -43,18 +52,24 @@ impl IdentityReader {
         &self,
         tenant: &Tenant,
         references: Vec<CustomerRef>,
-    ) -> Result<(Vec<Option<CustomerId>>, Revision), Fault> {
+    ) -> Result<(Vec<Resolved>, Revision), Fault> {
         let stamp = self.store.horizon().await?;
         // An identifier that cannot be normalised is one that nobody can have.
         let checked = references.into_iter().map(|reference| lookup_customer::check_ref(reference, &self.policy).ok());
         let checked: Vec<Option<CustomerRef>> = checked.collect();
         let known: Vec<CustomerRef> = checked.iter().flatten().cloned().collect();
         let mut resolved = lookup_customer::resolve(&*self.customers, tenant, &known).await?.into_iter();
-        let found = checked.into_iter().map(|reference| reference.and_then(|_| resolved.next().flatten()));
-        let found: Vec<Option<CustomerId>> = found.collect();
+        let found = checked.into_iter().map(|reference| Resolved {
+            customer: reference.as_ref().and_then(|_| resolved.next().flatten()),
+            identifier: reference.and_then(|reference| match reference {
+                CustomerRef::Identifier(identifier) => Some(identifier),
+                CustomerRef::Id(_) => None,
+            }),
+        });
+        let found: Vec<Resolved> = found.collect();
         let mut revision = Revision::new();
-        for customer in found.iter().flatten() {
-            revision.raise(Service::Identity, partition(tenant, *customer), stamp);
+        for customer in found.iter().filter_map(|resolved| resolved.customer) {
+            revision.raise(Service::Identity, partition(tenant, customer), stamp);
         }
         Ok((found, revision))
     }

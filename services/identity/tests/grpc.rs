@@ -104,6 +104,29 @@ fn reason(status: &Status) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reference_is_told_back_in_the_form_that_is_kept() {
+    for mut served in served().await {
+        let known = served.client.identify(record(&[("email", "jane@x.com")], &[])).await.unwrap().into_inner();
+        let jane: terms::CustomerId = known.customer_id.parse().unwrap();
+        let named = |namespace: &str, value: &str| {
+            terms::CustomerRef::Identifier(terms::Identifier { namespace: namespace.into(), value: value.into() })
+        };
+        let references = vec![
+            named("email", " Jane@X.com"),
+            terms::CustomerRef::Id(jane),
+            named("email", "not an address"),
+            named("card", "Ab "),
+            named("email", "jane@x.com"),
+        ];
+        let (found, _) = served.reader.resolve_refs(&"default".parse().unwrap(), references).await.unwrap();
+        let shown: Vec<_> =
+            found.iter().map(|r| (r.customer, r.identifier.as_ref().map(|i| i.value.as_str()))).collect();
+        let email = (Some(jane), Some("jane@x.com"));
+        assert_eq!(shown, [email, (Some(jane), None), (None, None), (None, Some("Ab")), email]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn identified_and_read() {
     for mut served in served().await {
         let client = &mut served.client;

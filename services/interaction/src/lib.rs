@@ -28,7 +28,7 @@ use std::sync::Arc;
 use data::{FeedSource, FollowOptions, Store, follow};
 use host::{Built, Check, Context, Routes};
 use interaction_domain::{Customers, Ports};
-use profile::{Marks, Sections};
+use profile::Marks;
 use rapport_proto::interaction::v1::interaction_service_server::InteractionServiceServer;
 use sea_orm_migration::MigrationTrait;
 use terms::{Fault, Reason, Service};
@@ -56,15 +56,16 @@ pub async fn build(
     store: Store,
     marks: Marks,
     feeds: [Arc<dyn FeedSource>; 1],
-) -> Result<(Built, Arc<dyn Sections>), Fault> {
+) -> Result<(Built, Arc<InteractionReader>), Fault> {
     let config: InteractionConfig = settings(context)?;
     let interactions = SqlInteractions::new(store.clone(), marks);
     let customers: Arc<dyn Customers> = Arc::new(Directory::new(context.peers.clone(), &config));
-    let owner = Arc::new(InteractionReader::new(interactions.clone(), config.patience()));
     let follower = Arc::new(feed::IdentityFollower::new(interactions.clone(), customers.clone()));
     let [identity] = feeds;
     let following = follow(store.clone(), identity, follower, FollowOptions::default(), context.shutdown.clone());
-    let ports = Ports { store: interactions, customers, clock: context.clock.clone(), ids: context.ids.clone() };
+    let (clock, ids) = (context.clock.clone(), context.ids.clone());
+    let ports = Arc::new(Ports { store: interactions, customers, clock, ids });
+    let owner = Arc::new(InteractionReader::new(ports.clone(), config.patience()));
     let handler = grpc::Handler::new(ports, store.feed(), config);
     let built = Built {
         name: Service::Interaction,

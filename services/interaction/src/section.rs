@@ -1,12 +1,13 @@
 //! The interaction section of the hot profile.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use interaction_domain::{
-    Store as _,
+    Ports, Store as _,
     consent::{ConsentState, LawfulBasis, standing},
+    get_dialogue::{Dialogue, GetDialogue, get_dialogue},
     store::{Demand, Portrait},
 };
 use profile::{Section, Sections, Versioned};
@@ -14,14 +15,14 @@ use prost::Message;
 use rapport_proto::profile::v1::{
     InteractionSection, ProfileBoundary, ProfileConsent, ProfileCounter, ProfileStatement,
 };
-use terms::{CustomerId, Fault, Revision, Service, Tenant, Timestamp, partition};
+use terms::{Caller, CustomerId, CustomerRef, Fault, Revision, Service, Tenant, Timestamp, partition};
 
 use crate::{encode, store::SqlInteractions};
 
-/// Reads the section from the store: every acknowledged write shows.
-#[derive(Debug, Clone)]
+/// What interaction answers to `rapport.profile.v1.ProfileService`. Reads the store: every acknowledged write shows.
+#[derive(Debug)]
 pub struct InteractionReader {
-    store: SqlInteractions,
+    ports: Arc<Ports<SqlInteractions>>,
     patience: Duration,
 }
 
@@ -29,9 +30,25 @@ pub struct InteractionReader {
 const WORDS_MAX: usize = 256;
 
 impl InteractionReader {
-    /// Over the service's store; a demand waits no longer than `patience`.
-    pub fn new(store: SqlInteractions, patience: Duration) -> Self {
-        Self { store, patience }
+    /// Over the service's ports; a demand waits no longer than `patience`.
+    pub fn new(ports: Arc<Ports<SqlInteractions>>, patience: Duration) -> Self {
+        Self { ports, patience }
+    }
+
+    /// What one customer and the enterprise said to each other at or after `since`, in figures; and the state that
+    /// was read.
+    ///
+    /// # Errors
+    /// [`terms::Reason::CustomerNotFound`], [`terms::Reason::RevisionNotReached`]; what the store says.
+    pub async fn dialogue(
+        &self,
+        caller: &Caller,
+        customer: CustomerId,
+        since: Timestamp,
+        at_least: Revision,
+    ) -> Result<(Dialogue, Revision), Fault> {
+        let at_least = Demand { revision: at_least, patience: self.patience };
+        get_dialogue(&self.ports, caller, &GetDialogue { customer: CustomerRef::Id(customer), since, at_least }).await
     }
 }
 
@@ -47,11 +64,12 @@ impl Sections for InteractionReader {
         if section != Section::Interaction {
             return Err(Fault::internal(format!("interaction does not own the section {section}")));
         }
-        self.store.reach(&Demand { revision: at_least.clone(), patience: self.patience }).await?;
+        let store = &self.ports.store;
+        store.reach(&Demand { revision: at_least.clone(), patience: self.patience }).await?;
         // Before the rows are read: what is committed in between may show, and is not promised.
-        let stamp = self.store.inner().horizon().await?;
-        let now = self.store.inner().clock().now();
-        let portrait = self.store.portrait(tenant, customer).await?;
+        let stamp = store.inner().horizon().await?;
+        let now = store.inner().clock().now();
+        let portrait = store.portrait(tenant, customer).await?;
         let bytes = Bytes::from(encode_section(&portrait, customer, now).encode_to_vec());
         Ok(Versioned { revision: Revision::at(Service::Interaction, partition(tenant, customer), stamp), bytes })
     }

@@ -3,19 +3,25 @@
 //! A service that lives here is called directly and its feed is read from its store; one that lives elsewhere is
 //! called by gRPC. The services do not know which.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use anyhow::{Context as _, Result};
 use data::{FeedSource, RemoteFeed, Store};
-use host::{Built, Config, Context, Routes, Rule, Shared, Suite};
+use host::{Built, Check, Config, Context, Routes, Rule, Shared, Suite};
 use profile::{Marks, Section, Sections};
 use rapport_proto::{
     feed::v1::feed_service_server::FeedServiceServer, profile::v1::profile_service_server::ProfileServiceServer,
 };
-use terms::{Clock, Ids, Service};
+use terms::{Clock, Fault, Ids, Reason, Service};
 use tokio_util::sync::CancellationToken;
 
-use crate::{profiles::Profiles, settings};
+use crate::{migrate, profiles::Profiles, settings};
 
 /// What a process serves, and what it was built from.
 pub struct Composed {
@@ -48,8 +54,8 @@ pub async fn compose(
         }
         stores.insert(service, store);
     }
-    let mut process =
-        Process { context, marks, stores, suite: Suite::default(), owners: HashMap::new(), identity: None };
+    let (suite, owners) = (Suite::default(), HashMap::new());
+    let mut process = Process { context, marks, stores, suite, owners, identity: None, interaction: None };
     // In the order in which changes travel.
     for service in Service::ALL {
         if process.stores.contains_key(&service) {
@@ -67,6 +73,7 @@ struct Process {
     suite: Suite,
     owners: HashMap<Section, Arc<dyn Sections>>,
     identity: Option<identity::IdentityReader>,
+    interaction: Option<Arc<interaction::InteractionReader>>,
 }
 
 impl Process {
@@ -83,7 +90,8 @@ impl Process {
             Service::Interaction => {
                 let feeds = [self.feed(Service::Identity)?];
                 let (built, owner) = interaction::build(context, store, marks, feeds).await?;
-                self.owners.insert(Section::Interaction, owner);
+                self.owners.insert(Section::Interaction, owner.clone());
+                self.interaction = Some(owner);
                 built
             }
             Service::Segmentation => {
@@ -105,7 +113,8 @@ impl Process {
         Ok(())
     }
 
-    fn bind(&mut self, built: Built) {
+    fn bind(&mut self, mut built: Built) {
+        built.checks.extend(self.stores.get(&built.name).map(|store| up_to_date(built.name, store.clone())));
         self.context.peers.bind_local(built.name, built.routes.clone());
         self.suite.built.push(built);
     }
@@ -125,7 +134,11 @@ impl Process {
         let feeds =
             data::feed::Server::new(feeds, self.context.clock.clone(), host::status, self.context.shutdown.clone());
         let feeds = Routes::new().add(host::tuned!(self.context, FeedServiceServer::new(feeds)));
-        let profiles = Profiles { owners: self.owners.clone(), identity: self.identity.clone() };
+        let profiles = Profiles {
+            owners: self.owners.clone(),
+            identity: self.identity.clone(),
+            interaction: self.interaction.clone(),
+        };
         let profiles = Routes::new().add(host::tuned!(self.context, ProfileServiceServer::new(profiles)));
         for service in self.stores.keys() {
             self.context.peers.bind_local(*service, profiles.clone());
@@ -138,7 +151,35 @@ impl Process {
             access: vec![
                 ("rapport.profile.v1.ProfileService/GetSection", Rule::Authenticated),
                 ("rapport.profile.v1.ProfileService/ResolveRefs", Rule::Authenticated),
+                ("rapport.profile.v1.ProfileService/GetDialogue", Rule::Authenticated),
             ],
         });
     }
+}
+
+/// Whether a service's schema is up to date: before, the service is not ready. Once it is it stays so, since nothing
+/// takes a migration back.
+fn up_to_date(service: Service, store: Store) -> Check {
+    let name = match service {
+        Service::Identity => "identity.schema",
+        Service::Interaction => "interaction.schema",
+        Service::Segmentation => "segmentation.schema",
+        Service::Customization => "customization.schema",
+    };
+    let seen = Arc::new(AtomicBool::new(false));
+    Check::new(name, move || {
+        let (store, seen) = (store.clone(), seen.clone());
+        async move {
+            if seen.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            match migrate::lacking(service, &store.pending_migrations().await?) {
+                Some(lacking) => Err(Fault::new(Reason::StoreUnavailable, format!("{service}'s store {lacking}"))),
+                None => {
+                    seen.store(true, Ordering::Relaxed);
+                    Ok(())
+                }
+            }
+        }
+    })
 }

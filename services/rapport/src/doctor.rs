@@ -13,7 +13,7 @@ use terms::{Clock, Service, SystemClock};
 use tonic::transport::Endpoint;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use crate::settings;
+use crate::{migrate, settings};
 
 /// What `rapport doctor` takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -84,10 +84,10 @@ async fn store(config: &Config, service: Service, report: &mut Report) {
         }
     };
     match store.pending_migrations().await {
-        Ok(pending) if pending.is_empty() => report.fine(&what, "answers, and its schema is up to date"),
-        Ok(pending) => {
-            report.wrong(&what, &format!("lacks {} migrations: run `rapport migrate {service}`", pending.len()));
-        }
+        Ok(pending) => match migrate::lacking(service, &pending) {
+            None => report.fine(&what, "answers, and its schema is up to date"),
+            Some(lacking) => report.wrong(&what, &lacking),
+        },
         Err(fault) => report.wrong(&what, &format!("does not answer: {fault}")),
     }
     if config.store.kind == StoreKind::Postgres && store.dialect() == Dialect::Postgres {

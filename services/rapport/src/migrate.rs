@@ -36,3 +36,13 @@ pub fn run(args: Args) -> Result<()> {
         Ok(())
     })
 }
+
+/// What a store lacks, and what to run; `None` if its schema is up to date.
+pub fn lacking(service: Service, pending: &[String]) -> Option<String> {
+    let what = match pending.len() {
+        0 => return None,
+        1 => "one migration".to_owned(),
+        n => format!("{n} migrations"),
+    };
+    Some(format!("lacks {what}: run `rapport migrate {service}`"))
+}

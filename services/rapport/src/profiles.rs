@@ -5,10 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use profile::{Section, Sections};
 use rapport_proto::profile::v1::{
-    GetSectionRequest, GetSectionResponse, ResolveRefsRequest, ResolveRefsResponse, SectionKind,
-    profile_service_server::ProfileService,
+    BoundaryContacts, DecisionContacts, GetDialogueRequest, GetDialogueResponse, GetSectionRequest, GetSectionResponse,
+    ResolveRefsRequest, ResolveRefsResponse, SectionKind, profile_service_server::ProfileService,
 };
-use terms::{Access, CustomerId, Fault, Reason, Revision, Scope, Service, Violations};
+use terms::{Access, CustomerId, Fault, Reason, Revision, Scope, Service, Timestamp, Violations};
 use tonic::{Request, Response, Status};
 
 /// How many references one call may ask about.
@@ -20,6 +20,8 @@ pub struct Profiles {
     pub owners: HashMap<Section, Arc<dyn Sections>>,
     /// Resolves references, where identity lives in this process.
     pub identity: Option<identity::IdentityReader>,
+    /// Counts dialogues, where interaction lives in this process.
+    pub interaction: Option<Arc<interaction::InteractionReader>>,
 }
 
 #[tonic::async_trait]
@@ -73,8 +75,47 @@ impl ProfileService for Profiles {
             wrong.done()?;
             // The store is read, so every write that was acknowledged shows: `at_least` asks for no more.
             let (found, revision) = identity.resolve_refs(call.tenant(), references).await?;
-            let customer_ids = found.into_iter().map(|id| id.map_or_else(String::new, |id| id.to_string()));
-            Ok(ResolveRefsResponse { customer_ids: customer_ids.collect(), revision: revision.to_string() })
+            let mut reply = ResolveRefsResponse { revision: revision.to_string(), ..ResolveRefsResponse::default() };
+            for resolved in found {
+                reply.customer_ids.push(resolved.customer.map_or_else(String::new, |id| id.to_string()));
+                reply.identifiers.push(resolved.identifier.as_ref().map(host::encode::identifier).unwrap_or_default());
+            }
+            Ok(reply)
+        })
+        .await
+    }
+
+    async fn get_dialogue(
+        &self,
+        request: Request<GetDialogueRequest>,
+    ) -> Result<Response<GetDialogueResponse>, Status> {
+        host::unary(request, |call, body| async move {
+            call.require(&read(Service::Interaction))?;
+            let interaction = self.interaction.as_ref().ok_or_else(|| elsewhere(Service::Interaction))?;
+            let mut wrong = Violations::new();
+            let customer = wrong.take(CustomerId::parse("customer_id", &body.customer_id));
+            let at_least = wrong.take(Revision::parse("at_least", &body.at_least)).unwrap_or_default();
+            let (true, Some(customer)) = (wrong.is_empty(), customer) else {
+                return Err(host::decode::refused(wrong));
+            };
+            let since = Timestamp(body.since_micros);
+            let (dialogue, revision) = interaction.dialogue(&call.caller, customer, since, at_least).await?;
+            let decision = |(id, count): (terms::Id<terms::id::Decision>, i64)| DecisionContacts {
+                decision_id: id.to_string(),
+                count,
+            };
+            let contacts = dialogue.contacts.into_iter().map(|contacts| BoundaryContacts {
+                boundary_id: contacts.boundary.to_string(),
+                count: contacts.count,
+                decisions: contacts.decisions.into_iter().map(decision).collect(),
+            });
+            Ok(GetDialogueResponse {
+                inbound_count: dialogue.inbound,
+                outbound_count: dialogue.outbound,
+                organic_count: dialogue.organic,
+                boundaries: contacts.collect(),
+                revision: revision.to_string(),
+            })
         })
         .await
     }

@@ -167,7 +167,10 @@ async fn segments_are_created_changed_and_deleted() {
         assert_eq!((segment.member_count, segment.state()), (1, SegmentState::Live), "members are there at once");
         assert!(!made.revision.is_empty());
         let again = client.create_segment(request.clone()).await.unwrap().into_inner();
-        assert_eq!(again.segment, made.segment);
+        assert_eq!(again, made, "the build shows under the recorded revision");
+        let jane = terms::partition(&tenant(), customer(1));
+        let shown: Revision = again.revision.parse().unwrap();
+        assert!(shown.position(Service::Segmentation, jane).is_some());
         request.segment.as_mut().unwrap().name = "other".to_owned();
         let status = client.create_segment(request).await.unwrap_err();
         assert_eq!((status.code(), reason(&status)), (Code::AlreadyExists, "REQUEST_ID_REUSED".to_owned()));
@@ -183,8 +186,12 @@ async fn segments_are_created_changed_and_deleted() {
             etag: etag.to_owned(),
             ..UpdateSegmentRequest::default()
         };
-        let changed =
-            client.update_segment(change(r#"count("visit") >= 2"#, &segment.etag)).await.unwrap().into_inner();
+        let update =
+            UpdateSegmentRequest { request_id: "r-2".to_owned(), ..change(r#"count("visit") >= 2"#, &segment.etag) };
+        let changed = client.update_segment(update.clone()).await.unwrap().into_inner();
+        let again = client.update_segment(update).await.unwrap().into_inner();
+        assert_eq!(again, changed);
+        assert!(again.revision.parse::<Revision>().unwrap().position(Service::Segmentation, jane).is_some());
         let changed = changed.segment.unwrap();
         assert_eq!((changed.version, changed.member_count, changed.display_name.as_str()), (2, 0, "Visitors"));
         assert_eq!(changed.used_by, ["segment:often"]);
@@ -202,7 +209,9 @@ async fn segments_are_created_changed_and_deleted() {
         let status = client.delete_segment(delete("visitor")).await.unwrap_err();
         assert_eq!((status.code(), reason(&status)), (Code::FailedPrecondition, "SEGMENT_IN_USE".to_owned()));
         client.delete_segment(delete("often")).await.unwrap();
-        client.delete_segment(delete("visitor")).await.unwrap();
+        let twice = DeleteSegmentRequest { request_id: "r-3".to_owned(), ..delete("visitor") };
+        let gone = client.delete_segment(twice.clone()).await.unwrap().into_inner();
+        assert_eq!(client.delete_segment(twice).await.unwrap().into_inner(), gone);
         assert_eq!(client.get_segment(get("visitor")).await.unwrap_err().code(), Code::NotFound);
         let gone = client.get_segment(get(&segment.segment_id)).await.unwrap().into_inner().segment.unwrap();
         assert_eq!(gone.state(), SegmentState::Deleted);

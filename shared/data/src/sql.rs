@@ -78,6 +78,16 @@ pub(crate) fn column<T: TryGetable>(row: &QueryResult, place: usize) -> Result<T
     row.try_get_by_index(place).or_fault()
 }
 
+/// How many rows one statement writes: up to 16 any number, beyond that a few, so that few statements are kept prepared,
+/// and a batch of any size takes two or three. Each statement is a way to the driver's thread and back.
+const PORTIONS: [usize; 28] =
+    [256, 192, 128, 96, 64, 56, 48, 40, 32, 28, 24, 20, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1];
+
+/// How many of the rows that are left the next statement writes, on SQLite; `None` if none are left.
+pub fn portion(left: usize) -> Option<usize> {
+    PORTIONS.into_iter().find(|size| *size <= left)
+}
+
 /// `($1, $2, $3), ($4, $5, $6)`: the rows of a `VALUES` list. On SQLite `(?, ?, ?), (?, ?, ?)`: the driver looks up the
 /// name of every parameter that has one, and SQLite searches a list for it: quadratic in the number of parameters. So
 /// the statement must have no other parameters before or between them.
@@ -103,6 +113,19 @@ pub fn placeholders(dialect: Dialect, rows: usize, columns: usize) -> String {
 #[cfg(test)]
 mod tests {
     use crate::config::Dialect;
+
+    #[test]
+    fn portions_take_every_row() {
+        for rows in 0..1_000 {
+            let (mut left, mut statements) = (rows, 0);
+            while let Some(size) = super::portion(left) {
+                left -= size;
+                statements += 1;
+            }
+            assert_eq!(left, 0);
+            assert!(statements <= rows / 256 + 3, "{rows} rows in {statements} statements");
+        }
+    }
 
     #[test]
     fn placeholders_count_on() {

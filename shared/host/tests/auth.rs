@@ -241,6 +241,50 @@ async fn health_needs_no_credential() {
     assert!(HealthClient::new(host.channel()).check(HealthCheckRequest::default()).await.is_ok());
 }
 
+/// Calls `host` with a certificate of `authority`, trusting a server of `trusted`.
+fn channel(host: &Host, authority: &CertificateAuthority, trusted: &CertificateAuthority) -> Client {
+    let files = authority.client("checkout");
+    let identity = Identity::from_pem(std::fs::read(files.cert).unwrap(), std::fs::read(files.key).unwrap());
+    let ca = Certificate::from_pem(std::fs::read(trusted.ca_file()).unwrap());
+    let tls = ClientTlsConfig::new().ca_certificate(ca).domain_name("localhost").identity(identity);
+    let url = host.url().replace("http:", "https:");
+    ProfileServiceClient::new(Endpoint::from_shared(url).unwrap().tls_config(tls).unwrap().connect_lazy())
+}
+
+type Client = ProfileServiceClient<tonic::transport::Channel>;
+
+#[tokio::test]
+async fn certificates_that_change_are_read_again() {
+    let (old, new) = (CertificateAuthority::new(), CertificateAuthority::new());
+    let (served, renewed) = (old.server(), new.server());
+    let loader = loader()
+        .flag("test", "auth.mode", "mtls")
+        .flag("test", "auth.clients", r#"[{ name = "checkout", tenant = "acme", scopes = ["identity.write"] }]"#)
+        .flag("test", "server.tls.cert_file", served.cert.to_str().unwrap())
+        .flag("test", "server.tls.key_file", served.key.to_str().unwrap())
+        .flag("test", "server.tls.client_ca_file", old.ca_file().to_str().unwrap())
+        .flag("test", "server.tls.reload", "20ms");
+    let host = Host::start(loader).await;
+    let mut open = channel(&host, &old, &old);
+    say(&mut open, request("who")).await.unwrap();
+    let old_ca = std::fs::read(old.ca_file()).unwrap();
+    std::fs::copy(&renewed.cert, &served.cert).unwrap();
+    std::fs::copy(&renewed.key, &served.key).unwrap();
+    std::fs::copy(new.ca_file(), old.ca_file()).unwrap();
+    soon(async {
+        while say(&mut channel(&host, &new, &new), request("who")).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    // Clients of the new authority alone are let in, and none that trusts the old server.
+    assert!(soon(say(&mut channel(&host, &old, &new), request("who"))).await.is_err());
+    std::fs::write(old.ca_file(), old_ca).unwrap();
+    assert!(soon(say(&mut channel(&host, &new, &old), request("who"))).await.is_err());
+    // Who was connected stays so.
+    say(&mut open, request("who")).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_certificate_names_its_holder() {
     let authority = CertificateAuthority::new();

@@ -1,4 +1,6 @@
-//! Two replicas of segmentation share the feeds' partitions; one after the other is killed mid-batch.
+//! Two replicas of segmentation share the feeds' partitions; one after the other is killed mid-batch: half of the times
+//! at any moment of a burst, half of the times inside the transaction that applies a batch, when its cursors are moved
+//! and some of its rows are written.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +16,7 @@ use rapport_proto::{
     interaction::v1::{InteractionInput, RecordInteractionsRequest, record_verdict::Outcome},
     segmentation::v1::GetDifferentiationRequest,
 };
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement, TransactionTrait};
 use serde_json::json;
 use terms::{Revision, Service};
 
@@ -43,15 +46,26 @@ async fn run() -> Result<()> {
         customers.push(app.identify(&[("crm", &number.to_string())], json!({})).await?.customer_id);
     }
 
+    let database = Database::connect(suite.postgres.as_deref().context("PostgreSQL")?).await?;
+    let mut behind = 0;
     let mut recorded: BTreeMap<String, usize> = BTreeMap::new();
     let mut at_least = Revision::new();
     for round in 0..KILLS {
         // The place within the burst differs from round to round.
         let strike = 1 + (round * 97) % (BURST * 3 / 4);
+        for replica in replicas.iter().flatten() {
+            until("both replicas hold partitions", LONG, || async { at_work(&database, replica).await.ok()? }).await;
+        }
+        let victim = round % 2;
+        let inside = round / 2 % 2 == 1;
+        // Whoever applies a batch comes this far, and waits.
+        let gate = database.begin().await?;
+        if inside {
+            gate.execute_unprepared("LOCK TABLE segmentation.subject IN SHARE ROW EXCLUSIVE MODE").await?;
+        }
         let mut burst = burst(&app, &customers, round).await?;
         let mut acknowledged = 0;
-        let victim = round % 2;
-        let mut killed = false;
+        let mut killed = None;
         while let Some(reply) = burst.message().await? {
             at_least.merge(&reply.revision.parse()?);
             for verdict in reply.verdicts {
@@ -61,12 +75,23 @@ async fn run() -> Result<()> {
                 }
                 acknowledged += 1;
             }
-            if acknowledged >= strike && !killed {
-                killed = true;
-                replicas[victim].take().context("a replica")?.kill()?;
+            if acknowledged >= strike && killed.is_none() && !inside {
+                killed = Some(kill(&mut replicas[victim])?);
             }
         }
-        ensure!(acknowledged == BURST && killed, "round {round}: {acknowledged} acknowledged, killed: {killed}");
+        if inside {
+            until("both replicas are inside a batch", LONG, || async {
+                count(&database, WAITING).await.ok().filter(|waiting| *waiting >= 2)
+            })
+            .await;
+            killed = Some(kill(&mut replicas[victim])?);
+        }
+        let killed = killed.with_context(|| format!("round {round}: nobody was killed"))?;
+        ensure!(acknowledged == BURST, "round {round}: {acknowledged} acknowledged");
+        let left = count(&database, &undone(killed)).await?;
+        ensure!(left > 0 || !inside, "round {round}: the batch was applied while its rows were locked");
+        behind += usize::from(left > 0);
+        gate.rollback().await?;
         replicas[victim] = Some(serving(&plan, 2 + victim)?);
     }
 
@@ -90,8 +115,44 @@ async fn run() -> Result<()> {
         ensure!(worth == 2 * i64::try_from(*count)?, "worth {worth} of {}", 2 * count);
     }
     entered_once(&app, &recorded).await?;
-    println!("{KILLS} kills, {total} interactions, each applied once");
+    println!("{KILLS} kills, {behind} with entries that were not applied yet; {total} interactions, each applied once");
+    database.close().await?;
     Ok(())
+}
+
+/// Sessions that wait for the gate.
+const WAITING: &str = "SELECT count(*) AS n FROM pg_locks WHERE NOT granted AND locktype = 'relation' \
+                       AND relation = 'segmentation.subject'::regclass";
+
+/// Partitions of the replica with this process id that have entries behind its cursor.
+fn undone(pid: u32) -> String {
+    format!(
+        "SELECT count(*) AS n FROM segmentation.feed_cursor AS c WHERE c.service = 'interaction' \
+         AND c.owner LIKE '%-{pid}/%' AND EXISTS (SELECT 1 FROM interaction.feed_entry AS e \
+         WHERE e.partition = c.partition AND e.kind = 'interaction.recorded' AND (e.xid, e.seq) > (c.xid, c.seq))"
+    )
+}
+
+/// Says something once a replica holds enough partitions to have some of the customers'.
+async fn at_work(database: &DatabaseConnection, replica: &Process) -> Result<Option<()>> {
+    let held = format!(
+        "SELECT count(*) AS n FROM segmentation.feed_cursor WHERE service = 'interaction' AND owner LIKE '%-{}/%'",
+        replica.pid()
+    );
+    Ok((count(database, &held).await? >= 16).then_some(()))
+}
+
+async fn count(database: &DatabaseConnection, sql: &str) -> Result<i64> {
+    let row = database.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
+    Ok(row.context("a row")?.try_get("", "n")?)
+}
+
+/// `kill -9`; gives the process id.
+fn kill(replica: &mut Option<Process>) -> Result<u32> {
+    let process = replica.take().context("a replica")?;
+    let pid = process.pid();
+    process.kill()?;
+    Ok(pid)
 }
 
 fn serving(plan: &Plan, place: usize) -> Result<Process> {

@@ -16,7 +16,8 @@ pub static POOL: LazyLock<DescriptorPool> =
 pub struct Rpc {
     /// As in `rapport.identity.v1.IdentityService/Identify`.
     pub name: String,
-    /// Where it is served; the feed and the profile are served everywhere, and called at identity.
+    /// Where it is served; the feed and the profile are served everywhere, and called at identity, but for what another
+    /// service alone can answer.
     pub home: Service,
     /// Its descriptor.
     pub method: MethodDescriptor,
@@ -56,7 +57,10 @@ pub fn rpcs() -> &'static [Rpc] {
             .map(|method| {
                 let service = method.parent_service().full_name().to_owned();
                 let area = service.split('.').nth(1).unwrap_or_default();
-                let home = area.parse().unwrap_or(Service::Identity);
+                let home = match method.name() {
+                    "GetDialogue" => Service::Interaction,
+                    _ => area.parse().unwrap_or(Service::Identity),
+                };
                 Rpc { name: format!("{service}/{}", method.name()), home, method }
             })
             .collect()

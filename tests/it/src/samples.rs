@@ -330,5 +330,6 @@ fn inner() -> Vec<Sample> {
             json!({ "customer_id": "$customer", "kind": "SECTION_KIND_IDENTITY" }),
         ),
         read("rapport.profile.v1.ProfileService/ResolveRefs", json!({ "refs": [customer()] })),
+        read("rapport.profile.v1.ProfileService/GetDialogue", json!({ "customer_id": "$customer" })),
     ]
 }

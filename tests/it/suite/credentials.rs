@@ -125,9 +125,8 @@ async fn every_rpc_demands_its_scope_and_no_more() {
             || DynamicMessage::new(rpc.input()),
             |sample| sample.request_with(&furniture, &validate_only(rpc)),
         );
-        // The feed and the profile ask for the scope of the service that the request names: identity, in the samples.
-        let (service, needed) =
-            if rpc.is_public() { (rpc.home.name(), access(&rpc.name)) } else { ("identity", Access::Read) };
+        // The feed and the profile ask for the scope of the service that the request is about: where it is called.
+        let (service, needed) = (rpc.home.name(), if rpc.is_public() { access(&rpc.name) } else { Access::Read });
         let call = |scopes: Vec<String>| {
             let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
             let app = app.showing(Credential::bearer(&issuer(&app).token(&app.tenant, &scopes)));

@@ -4,7 +4,8 @@ use std::{net::SocketAddr, path::Path, time::Instant};
 
 use anyhow::Result;
 use rapport_proto::profile::v1::{
-    GetSectionRequest, GetSectionResponse, ResolveRefsRequest, ResolveRefsResponse,
+    GetDialogueRequest, GetDialogueResponse, GetSectionRequest, GetSectionResponse, ResolveRefsRequest,
+    ResolveRefsResponse,
     profile_service_server::{ProfileService, ProfileServiceServer},
 };
 use redis::aio::ConnectionManager;
@@ -40,6 +41,10 @@ impl ProfileService for Echo {
 
     async fn resolve_refs(&self, _: Request<ResolveRefsRequest>) -> Result<Response<ResolveRefsResponse>, Status> {
         Ok(Response::new(ResolveRefsResponse::default()))
+    }
+
+    async fn get_dialogue(&self, _: Request<GetDialogueRequest>) -> Result<Response<GetDialogueResponse>, Status> {
+        Ok(Response::new(GetDialogueResponse::default()))
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Options {
 enum Path {
     /// `Decide` with a hot profile in process, against echo.
     Decide,
+    /// `Decide` with the profile in Redis, against echo and one `HMGET`.
+    DecideRedis,
     /// `GetCustomer` of a hot customer, against echo.
     GetCustomer,
     /// `RecordInteractions`, against raw batched inserts of the same rows.
@@ -106,12 +108,16 @@ fn main() -> Result<()> {
         let options = &cli.options;
         match cli.path {
             Path::Decide => paths::decide(options).await,
+            Path::DecideRedis => paths::decide_redis(options).await,
             Path::GetCustomer => paths::get_customer(options).await,
             Path::RecordStream => paths::record_stream(options).await,
             Path::RecordUnary => paths::record_unary(options).await,
             Path::StatementToDecision => paths::statement_to_decision(options).await,
             Path::All => {
                 paths::decide(options).await?;
+                if options.redis.is_some() {
+                    paths::decide_redis(options).await?;
+                }
                 paths::get_customer(options).await?;
                 paths::record_unary(options).await?;
                 paths::statement_to_decision(options).await?;

@@ -20,9 +20,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// The suite, in one process on SQLite with the cache in process. `pinned`: on the first core alone, on a runtime of
-    /// one thread.
-    pub async fn suite(binary: Option<&Path>, pinned: bool) -> Result<Self> {
+    /// The suite, in one process on SQLite. `pinned`: on the first core alone, on a runtime of one thread. `redis`: keep
+    /// profiles there, and none in process.
+    pub async fn suite(binary: Option<&Path>, pinned: bool, redis: Option<&str>) -> Result<Self> {
         let binary = match binary {
             Some(binary) => binary.to_path_buf(),
             None => beside("rapport")?,
@@ -34,13 +34,17 @@ impl Server {
         if pinned {
             command.env("RAPPORT_SERVER__RUNTIME", "current");
         }
+        if let Some(url) = redis {
+            command.env("RAPPORT_CACHE__URL", url).env("RAPPORT_CUSTOMIZATION__CACHE_BYTES", "0");
+        }
         Self::start(command, dir).await
     }
 
     /// The floor: an echo server, on the first core.
     pub async fn echo(redis: Option<&str>) -> Result<Self> {
         let mut command = command(&std::env::current_exe()?, true);
-        command.arg("echo-server");
+        // A Redis server that the environment names would make every floor one with `HMGET`.
+        command.arg("echo-server").env_remove("RAPPORT_TEST_REDIS");
         if let Some(url) = redis {
             command.args(["--redis", url]);
         }

@@ -140,9 +140,9 @@ impl<S: Definitions + DecisionLog> Exam<S> {
     }
 
     async fn record(&self, entry: Entry) -> DecisionId {
-        let id = entry.id;
+        let (id, told) = (entry.id, entry.is_told());
         let revision = self.store.record(entry).await.expect("recorded");
-        assert!(!revision.is_empty());
+        assert_eq!(revision.is_empty(), !told);
         id
     }
 
@@ -255,6 +255,11 @@ impl<S: Definitions + DecisionLog> Exam<S> {
         let logged = self.store.find(&tenant, nobody).await.expect("read").expect("logged");
         assert_eq!((logged.customer, logged.inputs), (None, None));
         assert_eq!(self.store.find(&tenant, self.ids.next()).await.expect("read"), None);
+        let mut all = self.store.find_all(&tenant, &[nobody, self.ids.next(), id]).await.expect("read");
+        all.sort_unstable_by_key(|logged| logged.id);
+        assert_eq!(all.iter().map(|logged| logged.id).collect::<Vec<_>>(), [id, nobody]);
+        assert!(all.iter().all(|logged| logged.body == [1, 2, 3] && logged.inputs.is_none()));
+        assert_eq!(self.store.find_all(&self::tenant("b"), &[id]).await.expect("read"), []);
     }
 
     async fn a_request_id_decides_once(&self) {

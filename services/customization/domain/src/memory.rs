@@ -109,12 +109,12 @@ impl State {
     fn record(&mut self, entry: Entry) -> Revision {
         let tenant = entry.tenant.clone();
         let shelf = self.shelf(&tenant);
-        let customer = entry.customer;
+        let (customer, told) = (entry.customer, entry.is_told());
         if let Some(inputs) = &entry.inputs {
             inputs.set_stored();
         }
         shelf.decisions.insert(entry.id, Row { entry, customer, erased: false });
-        self.revision(&tenant, customer)
+        if told { self.revision(&tenant, customer) } else { Revision::new() }
     }
 }
 
@@ -207,6 +207,14 @@ impl DecisionLog for MemoryStore {
             inputs: entry.inputs.as_ref().filter(|_| !erased).map(|inputs| inputs.content.clone()),
             body: if *erased { Vec::new() } else { entry.body.clone() },
         }))
+    }
+
+    async fn find_all(&self, tenant: &Tenant, ids: &[DecisionId]) -> Result<Vec<Logged>, Fault> {
+        let mut found = Vec::new();
+        for id in ids {
+            found.extend(self.find(tenant, *id).await?.map(|logged| Logged { inputs: None, ..logged }));
+        }
+        Ok(found)
     }
 
     async fn outcomes(&self, tenant: &Tenant, id: DecisionId) -> Result<Vec<Outcome>, Fault> {

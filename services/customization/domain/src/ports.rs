@@ -140,6 +140,13 @@ pub struct Entry {
     pub news: News,
 }
 
+impl Entry {
+    /// Whether the feed tells of it. A decision changes nothing that others know; that the customer was heard does.
+    pub fn is_told(&self) -> bool {
+        self.effects.iter().any(|effect| effect.changed)
+    }
+}
+
 /// What the feed tells of a decision.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct News {
@@ -200,7 +207,7 @@ pub type Report = Box<dyn Fn(&[Outcome], Timestamp) -> Result<(Outcome, bool), F
 /// Keeps decisions and how they went. Append-only.
 #[async_trait]
 pub trait DecisionLog: Send + Sync + 'static {
-    /// Logs a decision; returns once it is durable.
+    /// Logs a decision; returns once it is durable. The revision is empty if the feed does not tell of it.
     ///
     /// # Errors
     /// What the store says.
@@ -217,6 +224,12 @@ pub trait DecisionLog: Send + Sync + 'static {
     /// # Errors
     /// What the store says.
     async fn find(&self, tenant: &Tenant, id: DecisionId) -> Result<Option<Logged>, Fault>;
+
+    /// Those of `ids` that are in the log, in any order, without what was known then.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn find_all(&self, tenant: &Tenant, ids: &[DecisionId]) -> Result<Vec<Logged>, Fault>;
 
     /// The outcomes of a decision, in the order in which they were stored.
     ///

@@ -280,6 +280,8 @@ pub struct Promise {
     pub broken: bool,
     /// Dotted topic.
     pub topic: String,
+    /// What was promised.
+    pub text: String,
 }
 
 impl Promise {

@@ -12,11 +12,11 @@ use host::{Call, decode};
 use prost::Message;
 use rapport_proto::customization::v1::{DecideRequest, DecideResponse};
 use rules::Value;
-use terms::{CustomerRef, Fault, Reason, Revision, Timestamp, Violations};
+use terms::{CustomerRef, Fault, Once, Reason, Revision, Timestamp, Violations};
 
 use super::Ports;
 use crate::{
-    feed::via,
+    customers::Found,
     known::Known,
     record::{Body, Circumstances, effects},
     reply,
@@ -33,17 +33,8 @@ pub(super) async fn decide(ports: &Ports, call: Call, body: DecideRequest) -> Re
     let mut wrong = Violations::new();
     let once = super::once(&mut wrong, &call, "Decide", &body.request_id, &body);
     let wanted = Wanted::decode(wrong, body)?;
-    let Made { entry, mut response } = make(ports, &call, &wanted).await?;
-    let Some(entry) = entry else { return Ok(response) };
-    match once {
-        None => response.revision = ports.store.record(entry).await?.to_string(),
-        Some(once) => {
-            let written = ports.store.record_once(once, entry, response.encode_to_vec()).await?;
-            response = DecideResponse::decode(&*written.value).map_err(Fault::internal)?;
-            response.revision = written.revision.to_string();
-        }
-    }
-    Ok(response)
+    let made = make(ports, &call, &wanted).await?;
+    log(ports, made, once).await
 }
 
 /// A decision that is asked for.
@@ -118,29 +109,50 @@ fn unreadable(text: &str) -> Option<&'static str> {
     text.as_bytes().contains(&0).then_some("contains the character U+0000")
 }
 
-/// A decision that was made: what is to be logged, if it is not a dry run, and the reply, but for its revision.
+/// A decision that was made: what is to be logged, if it is not a dry run, and the reply.
 pub(super) struct Made {
-    pub(super) entry: Option<Entry>,
-    pub(super) response: DecideResponse,
+    entry: Option<Entry>,
+    response: DecideResponse,
+}
+
+/// Logs a decision; gives its reply, or the one that was recorded first.
+pub(super) async fn log(ports: &Ports, made: Made, once: Option<Once>) -> Result<DecideResponse, Fault> {
+    let Made { entry, mut response } = made;
+    let Some(entry) = entry else { return Ok(response) };
+    let published = match once {
+        None => ports.store.record(entry).await?,
+        Some(once) => {
+            let written = ports.store.record_once(once, entry, response.encode_to_vec()).await?;
+            response = DecideResponse::decode(&*written.value).map_err(Fault::internal)?;
+            written.revision
+        }
+    };
+    if !published.is_empty() {
+        let mut revision = Revision::parse("revision", &response.revision)?;
+        revision.merge(&published);
+        response.revision = revision.to_string();
+    }
+    Ok(response)
 }
 
 pub(super) async fn make(ports: &Ports, call: &Call, wanted: &Wanted) -> Result<Made, Fault> {
     let tenant = call.tenant();
     let shelf = ports.store.shelf(tenant, &wanted.at_least).await?;
     let place = shelf.catalog.place_of(&wanted.touchpoint)?;
-    let known = match ports.customers.hot(tenant, &wanted.customer, &wanted.at_least) {
-        Some(known) => known,
+    let found = match ports.customers.hot(tenant, &wanted.customer, &wanted.at_least) {
+        Some(found) => found,
         None => {
             let found = ports.customers.find(call, &wanted.customer, &wanted.at_least).await?;
-            found.unwrap_or_else(|| Arc::new(Known::nobody()))
+            found.unwrap_or_else(Found::nobody)
         }
     };
+    let known = &found.known;
     let (now, seed) = (ports.clock.now(), ports.ids.seed());
     let limit = (wanted.limit > 0).then_some(wanted.limit as usize);
     let ask = Ask { place, profile: &known.profile, context: &wanted.context, now, seed, limit };
     let decision = choose(&ask);
-    let mut response = encode(&shelf, place, &known, &decision, wanted.explain, now);
-    let entry = (!wanted.dry_run).then(|| entry(ports, call, wanted, place, &known, &decision, (now, seed)));
+    let mut response = encode(&shelf, place, known, &decision, wanted, now);
+    let entry = (!wanted.dry_run).then(|| entry(ports, call, wanted, place, &found, &decision, (now, seed)));
     if let Some(entry) = &entry {
         response.decision_id = entry.id.to_string();
     }
@@ -152,34 +164,28 @@ fn entry(
     call: &Call,
     wanted: &Wanted,
     place: &Place,
-    known: &Known,
+    found: &Found,
     decision: &Decision,
     (now, seed): (Timestamp, u64),
 ) -> Entry {
+    let known = &found.known;
     let made = Circumstances {
         seed,
         limit: wanted.limit,
         explained: wanted.explain,
         context: wanted.context_bytes.clone(),
-        revision: if known.revision.is_empty() { Vec::new() } else { known.revision.to_bytes() },
+        revision: known.revision.clone(),
         degraded: known.profile.degraded,
         actor: call.caller.subject.to_string(),
     };
     let name = |ranked: &customization_domain::decide::Ranked| {
         ranked.pick.of(place).map(|candidate| candidate.name().to_owned())
     };
-    let sealer = ports.store.store().sealer();
-    let arrived_via = match &wanted.customer {
-        CustomerRef::Identifier(identifier) if known.profile.customer.is_some() => {
-            Some(via(sealer, call.tenant(), identifier))
-        }
-        _ => None,
-    };
     Entry {
         tenant: call.tenant().clone(),
         id: ports.ids.next(),
         customer: known.profile.customer,
-        arrived_via,
+        arrived_via: found.via,
         touchpoint: place.touchpoint.id,
         catalog_version: place.catalog_version,
         at: now,
@@ -200,9 +206,10 @@ fn encode(
     place: &Place,
     known: &Known,
     decision: &Decision,
-    explain: bool,
+    wanted: &Wanted,
     now: Timestamp,
 ) -> DecideResponse {
+    let explain = wanted.explain;
     let content = |treatment| shelf.contents.get(&treatment).cloned();
     DecideResponse {
         customer_id: known.profile.customer.map_or_else(String::new, |customer| customer.to_string()),
@@ -213,6 +220,7 @@ fn encode(
         identity_confidence: known.profile.identity.confidence(),
         decide_time: Some(host::encode::timestamp(now)),
         degraded: reply::degraded(known.profile.degraded),
+        revision: wanted.at_least.to_string(),
         ..DecideResponse::default()
     }
 }

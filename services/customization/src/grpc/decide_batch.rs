@@ -1,6 +1,5 @@
 //! `DecideBatch`.
 
-use customization_domain::ports::DecisionLog;
 use futures::{StreamExt, stream};
 use host::{Call, decode};
 use prost::Message;
@@ -15,7 +14,7 @@ use terms::{Fault, Once, Revision, Violations};
 
 use super::{
     Ports,
-    decide::{Made, Wanted, make},
+    decide::{Wanted, log, make},
 };
 
 /// The most decisions in one call.
@@ -41,14 +40,14 @@ pub(super) async fn decide_batch(
     });
     let outcomes: Vec<_> = stream::iter(each).buffered(AT_ONCE).collect().await;
     let mut revision = Revision::new();
-    let results = outcomes.into_iter().map(|outcome| match outcome {
-        Ok((decision, at)) => {
-            revision.merge(&at);
-            DecideResult { result: Some(decide_result::Result::Decision(decision)) }
-        }
-        Err(fault) => DecideResult { result: Some(decide_result::Result::Error(status(fault))) },
-    });
-    let results = results.collect();
+    for decision in outcomes.iter().flatten() {
+        revision.merge(&Revision::parse("revision", &decision.revision)?);
+    }
+    let result = |outcome| match outcome {
+        Ok(decision) => decide_result::Result::Decision(decision),
+        Err(fault) => decide_result::Result::Error(status(fault)),
+    };
+    let results = outcomes.into_iter().map(|outcome| DecideResult { result: Some(result(outcome)) }).collect();
     Ok(DecideBatchResponse { results, revision: revision.to_string() })
 }
 
@@ -58,21 +57,11 @@ async fn one(
     request: DecideRequest,
     at_least: &Revision,
     once: Option<Once>,
-) -> Result<(DecideResponse, Revision), Fault> {
+) -> Result<DecideResponse, Fault> {
     let mut wanted = Wanted::decode(Violations::new(), request)?;
     wanted.at_least.merge(at_least);
-    let Made { entry, mut response } = make(ports, call, &wanted).await?;
-    let revision = match (entry, once) {
-        (None, _) => Revision::new(),
-        (Some(entry), None) => ports.store.record(entry).await?,
-        (Some(entry), Some(once)) => {
-            let written = ports.store.record_once(once, entry, response.encode_to_vec()).await?;
-            response = DecideResponse::decode(&*written.value).map_err(Fault::internal)?;
-            written.revision
-        }
-    };
-    response.revision = revision.to_string();
-    Ok((response, revision))
+    let made = make(ports, call, &wanted).await?;
+    log(ports, made, once).await
 }
 
 /// The key of one decision of a batch: its place, and the body of the whole.

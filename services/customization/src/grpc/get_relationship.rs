@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use customization_domain::{
     get_relationship as judge,
-    get_relationship::{Changed, Part},
+    get_relationship::{Changed, Honoured, Part},
     ports::DecisionLog,
-    profile::{Boundary, Promise, Statement, StatementKind},
+    profile::{Promise, Statement, StatementKind},
 };
 use host::{Call, decode, encode};
 use rapport_proto::{
@@ -19,7 +19,10 @@ use rapport_proto::{
 use terms::{CustomerId, CustomerRef, Fault, Reason, Revision, Violations};
 
 use super::Ports;
-use crate::values;
+use crate::{
+    dialogue::{chosen, dialogue},
+    values,
+};
 
 /// How far to look back where the request says nothing.
 const PERIOD: Duration = Duration::from_secs(365 * 86_400);
@@ -34,13 +37,23 @@ pub(super) async fn get_relationship(
     let period = wrong.take(decode::duration("period", body.period)).flatten().unwrap_or(PERIOD);
     let at_least = wrong.take(Revision::parse("at_least", &body.at_least)).unwrap_or_default();
     let (true, Some(customer)) = (wrong.is_empty(), customer) else { return Err(decode::refused(wrong)) };
-    let known = ports.customers.find(&call, &customer, &at_least).await?.ok_or_else(|| unknown(&customer))?;
-    let profile = &known.profile;
+    let found = ports.customers.find(&call, &customer, &at_least).await?.ok_or_else(|| unknown(&customer))?;
+    let profile = &found.known.profile;
+    if profile.degraded.identity || profile.degraded.interaction {
+        return Err(away());
+    }
     let customer = profile.customer.ok_or_else(|| unknown(&customer))?;
     let everyone: Vec<CustomerId> = [customer].into_iter().chain(profile.identity.aliases.iter().copied()).collect();
     let now = ports.clock.now();
-    let effects = ports.store.effects(call.tenant(), &everyone, now - period).await?;
-    let relationship = judge(profile, &effects, now);
+    let since = now - period;
+    let (effects, (dialogue, read)) = tokio::try_join!(
+        ports.store.effects(call.tenant(), &everyone, since),
+        dialogue(&ports.peers, &call, customer, since, &at_least)
+    )?;
+    let chosen = chosen(&ports.store, call.tenant(), &dialogue).await?;
+    let relationship = judge(profile, &effects, &dialogue, &chosen, now);
+    let mut revision = at_least;
+    revision.merge(&read);
     Ok(GetRelationshipResponse {
         customer_id: customer.to_string(),
         identified: Some(part(&relationship.identified)),
@@ -49,16 +62,21 @@ pub(super) async fn get_relationship(
         relationship: relationship.holds(),
         statements: relationship.statements.iter().map(|(said, changed)| statement(said, changed)).collect(),
         unheard_statement_ids: relationship.unheard().map(|id| id.to_string()).collect(),
-        boundaries: relationship.boundaries.iter().map(|(set, exclusions)| boundary(set, *exclusions)).collect(),
+        boundaries: relationship.boundaries.iter().map(boundary).collect(),
         promises: relationship.promises.iter().map(|(made, broken)| promise(made, *broken)).collect(),
-        // The ask ledger refuses to ask twice.
-        asked_twice_count: 0,
-        interaction_count: profile.interaction.count,
-        organic_interaction_count: profile.interaction.organic_count,
+        // Known once interaction keeps the ledger of questions.
+        asked_twice_count: None,
+        interaction_count: dialogue.inbound + dialogue.outbound,
+        organic_interaction_count: dialogue.organic,
         decision_count: effects.decision_count,
         changed_decision_count: effects.changed_decision_count,
-        revision: at_least.to_string(),
+        revision: revision.to_string(),
     })
+}
+
+/// Nothing is guessed in the place of who says who it is, and what was said.
+fn away() -> Fault {
+    Fault::new(Reason::PeerUnavailable, "identity or interaction does not answer; try again")
 }
 
 fn unknown(customer: &CustomerRef) -> Fault {
@@ -107,7 +125,8 @@ fn statement(statement: &Statement, changed: &Changed) -> StatementEffect {
     }
 }
 
-fn boundary(boundary: &Boundary, exclusions: i64) -> BoundaryHonoured {
+fn boundary(honoured: &Honoured<'_>) -> BoundaryHonoured {
+    let boundary = honoured.boundary;
     let scope = boundary.scope.clone();
     BoundaryHonoured {
         boundary_id: boundary.id.to_string(),
@@ -119,9 +138,9 @@ fn boundary(boundary: &Boundary, exclusions: i64) -> BoundaryHonoured {
             treatment_tags: scope.treatment_tags,
             everything: scope.everything,
         }),
-        exclusion_count: exclusions,
-        // A guard rules out what is forbidden before anything is chosen.
-        violation_count: 0,
+        exclusion_count: honoured.exclusions,
+        violation_count: honoured.violations,
+        unjudged_count: honoured.unjudged,
         occurred_at: Some(encode::timestamp(boundary.occurred_at)),
     }
 }
@@ -129,7 +148,7 @@ fn boundary(boundary: &Boundary, exclusions: i64) -> BoundaryHonoured {
 fn promise(promise: &Promise, broken: bool) -> PromiseStanding {
     PromiseStanding {
         promise_id: promise.id.to_string(),
-        text: String::new(),
+        text: promise.text.clone(),
         state: if broken { "broken" } else { "open" }.to_owned(),
         due_time: promise.due_at.map(encode::timestamp),
     }

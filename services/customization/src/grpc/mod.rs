@@ -23,7 +23,7 @@ mod update_treatment;
 use std::sync::Arc;
 
 use customization_domain::ports::{Define, Definition, Definitions, How};
-use host::Call;
+use host::{Call, Peers};
 use prost::Message;
 use rapport_proto::{customization::v1::*, google::longrunning::Operation};
 use terms::{Access, Clock, Fault, Ids, Once, Revision, Violations, Written};
@@ -35,6 +35,7 @@ use crate::{customers::Customers, store::SqlStore};
 pub(crate) struct Ports {
     pub(crate) store: SqlStore,
     pub(crate) customers: Customers,
+    pub(crate) peers: Peers,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<Ids>,
 }

@@ -9,7 +9,7 @@ use customization_domain::{
     report_outcome::DecisionId,
 };
 use data::{Sql, Store};
-use sea_orm::Value;
+use sea_orm::{QueryResult, Value};
 use terms::{CustomerId, Fault, Tenant, Timestamp};
 
 use super::{
@@ -22,24 +22,54 @@ pub(super) async fn find(store: &Store, tenant: &Tenant, decision: DecisionId) -
                FROM decision d LEFT JOIN decision_input i \
                ON i.tenant = d.tenant AND i.customer = d.arrived_as AND i.digest = d.inputs \
                WHERE d.tenant = $1 AND d.id = $2";
-    let Some(row) = store.reader().row(sql, vec![tenant.as_str().into(), decision.uuid().into()]).await? else {
-        return Ok(None);
-    };
-    let arrived_as: Option<CustomerId> = optional_id(&row, 1)?;
-    let open = |sealed: Vec<u8>| match sealed.as_slice() {
+    let row = store.reader().row(sql, vec![tenant.as_str().into(), decision.uuid().into()]).await?;
+    let Some(row) = row else { return Ok(None) };
+    let logged = logged(store, tenant, decision, &row)?;
+    let inputs = column::<Option<Vec<u8>>>(&row, 6)?;
+    let inputs = inputs.map(|sealed| open(store, tenant, logged.arrived_as, &sealed)).transpose()?;
+    Ok(Some(Logged { inputs, ..logged }))
+}
+
+/// Those that are there, without their inputs.
+pub(super) async fn find_all(store: &Store, tenant: &Tenant, decisions: &[DecisionId]) -> Result<Vec<Logged>, Fault> {
+    let mut found = Vec::with_capacity(decisions.len());
+    for chunk in decisions.chunks(CHUNK) {
+        let sql = format!(
+            "SELECT customer, arrived_as, touchpoint, catalog_version, at, body, id FROM decision \
+             WHERE tenant = $1 AND id IN ({})",
+            list(2, chunk.len())
+        );
+        let mut values: Vec<Value> = vec![tenant.as_str().into()];
+        values.extend(ids(chunk));
+        for row in store.reader().rows(&sql, values).await? {
+            found.push(logged(store, tenant, id(&row, 6)?, &row)?);
+        }
+    }
+    Ok(found)
+}
+
+/// How many decisions one statement names.
+const CHUNK: usize = 500;
+
+fn logged(store: &Store, tenant: &Tenant, decision: DecisionId, row: &QueryResult) -> Result<Logged, Fault> {
+    let arrived_as: Option<CustomerId> = optional_id(row, 1)?;
+    Ok(Logged {
+        id: decision,
+        customer: optional_id(row, 0)?,
+        arrived_as,
+        touchpoint: id(row, 2)?,
+        catalog_version: column(row, 3)?,
+        at: Timestamp(column(row, 4)?),
+        body: open(store, tenant, arrived_as, &column::<Vec<u8>>(row, 5)?)?,
+        inputs: None,
+    })
+}
+
+fn open(store: &Store, tenant: &Tenant, arrived_as: Option<CustomerId>, sealed: &[u8]) -> Result<Vec<u8>, Fault> {
+    match sealed {
         [] => Ok(Vec::new()),
         sealed => store.sealer().open(tenant, arrived_as.unwrap_or(NOBODY), sealed),
-    };
-    Ok(Some(Logged {
-        id: decision,
-        customer: optional_id(&row, 0)?,
-        arrived_as,
-        touchpoint: id(&row, 2)?,
-        catalog_version: column(&row, 3)?,
-        at: Timestamp(column(&row, 4)?),
-        body: open(column(&row, 5)?)?,
-        inputs: column::<Option<Vec<u8>>>(&row, 6)?.map(open).transpose()?,
-    }))
+    }
 }
 
 pub(super) async fn effects(
@@ -71,7 +101,7 @@ struct About<'a> {
 }
 
 impl About<'_> {
-    async fn rows(&self, sql: &str) -> Result<Vec<sea_orm::QueryResult>, Fault> {
+    async fn rows(&self, sql: &str) -> Result<Vec<QueryResult>, Fault> {
         let sql = sql.replace("{}", &list(3, self.customers.len()));
         let mut values: Vec<Value> = vec![self.tenant.as_str().into(), self.since.micros().into()];
         values.extend(ids(self.customers));

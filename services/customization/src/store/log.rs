@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use customization_domain::ports::{Effect, Entry, Word};
-use data::{Dialect, Sql, Store, Tx, sql::placeholders};
+use data::{
+    Dialect, Sql, Store, Tx,
+    sql::{placeholders, portion},
+};
 use rapport_proto::feed::v1::{DecisionRecorded, event::Event};
 use sea_orm::Value;
 use terms::{CustomerId, Fault, Once, Reason, Revision, Service, Written, partition};
@@ -18,8 +21,6 @@ use super::rows::NOBODY;
 const BATCH: usize = 512;
 /// How many wait before callers do.
 const WAITING: usize = 4_096;
-/// SQLite: how many rows one statement inserts. A few sizes only, so that few statements are kept prepared.
-const LADDER: [usize; 5] = [256, 64, 16, 4, 1];
 
 /// Leads to the task that writes. It ends with the last clone.
 #[derive(Clone)]
@@ -151,7 +152,7 @@ async fn insert(tx: &Tx, entries: &[Entry]) -> Result<(), Fault> {
             unnest_effects(tx, &effects).await?;
         }
     }
-    for entry in entries {
+    for entry in entries.iter().filter(|entry| entry.is_told()) {
         tx.act_as(&entry.news.actor);
         tx.publish(&entry.tenant, entry.customer, Event::DecisionRecorded(news(entry)));
     }
@@ -169,7 +170,7 @@ async fn insert_rows<const N: usize>(
     into: &str,
     mut rows: impl ExactSizeIterator<Item = [Value; N]>,
 ) -> Result<(), Fault> {
-    while let Some(size) = LADDER.into_iter().find(|size| *size <= rows.len()) {
+    while let Some(size) = portion(rows.len()) {
         let mut values = Vec::with_capacity(size * N);
         rows.by_ref().take(size).for_each(|row| values.extend(row));
         let sql = format!("INSERT INTO {into} VALUES {}", placeholders(Dialect::Sqlite, size, N));
@@ -312,17 +313,5 @@ fn news(entry: &Entry) -> DecisionRecorded {
         experiment: String::new(),
         arm: String::new(),
         decide_time: Some(host::encode::timestamp(entry.at)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_batch_fits_the_parameters_of_a_statement() {
-        // SQLite takes 32,766, PostgreSQL 65,535.
-        assert!(LADDER.into_iter().all(|size| size * 10 < 32_766));
-        assert_eq!(LADDER.last(), Some(&1));
     }
 }

@@ -110,6 +110,10 @@ impl DecisionLog for SqlStore {
         find::find(&self.store, tenant, id).await
     }
 
+    async fn find_all(&self, tenant: &Tenant, ids: &[DecisionId]) -> Result<Vec<Logged>, Fault> {
+        find::find_all(&self.store, tenant, ids).await
+    }
+
     async fn outcomes(&self, tenant: &Tenant, id: DecisionId) -> Result<Vec<Outcome>, Fault> {
         outcomes::of(self.store.reader(), self.store.sealer(), tenant, id).await
     }

@@ -11,7 +11,7 @@ use rapport_proto::{
     profile::v1::{ProfileBoundary, SectionKind},
     r#type::v1::{BoundaryScope, Motivation},
 };
-use terms::{CustomerId, Reason};
+use terms::{CustomerId, Reason, Revision, Service};
 
 use crate::world::{World, ask, by_email, chosen, reason};
 
@@ -33,6 +33,8 @@ async fn a_statement_changes_the_decision_and_is_named() {
         assert_eq!(because.without, ["usual"]);
         assert!(after.treatments[0].content.is_some() && after.treatments[0].parts.is_some());
         assert_eq!(after.customer_id, customer.to_string());
+        // Whoever reads on from the decision's token sees what it saw.
+        assert!(revision(&after.revision).covers(&token));
         // Retracted and marked: the next decision does not see it.
         let token = world.owners.change(&world.tenant, customer, Section::Interaction, |_, interaction, _| {
             interaction.statements.clear();
@@ -74,7 +76,7 @@ async fn who_is_unknown() {
         let nobody = DecideRequest { customer: by_email("no@example.org"), ..ask(world.customer()) };
         let decision = world.decide_with(nobody).await;
         assert_eq!((chosen(&decision), decision.customer_id.as_str()), (vec!["usual"], ""));
-        assert!(!decision.decision_id.is_empty() && !decision.revision.is_empty());
+        assert!(!decision.decision_id.is_empty());
         let unknown: CustomerId = world.context.ids.next();
         let status = world.client().decide(ask(unknown)).await.unwrap_err();
         assert_eq!(reason(status), Reason::CustomerNotFound);
@@ -124,7 +126,7 @@ async fn a_dry_run_leaves_nothing() {
     for world in World::each().await {
         world.menus().await;
         let dry = world.decide_with(DecideRequest { dry_run: true, ..ask(world.customer()) }).await;
-        assert_eq!((chosen(&dry), dry.decision_id.as_str(), dry.revision.as_str()), (vec!["usual"], "", ""));
+        assert_eq!((chosen(&dry), dry.decision_id.as_str()), (vec!["usual"], ""));
         assert_eq!(world.store.count("decision").await, 0);
     }
 }
@@ -162,11 +164,13 @@ async fn a_boundary_excludes_and_says_so() {
         world.touchpoint("home", &["wine", "juice"]).await;
         let customer = world.customer();
         let boundary = world.context.ids.next::<terms::id::Boundary>().to_string();
+        let statement = world.context.ids.next::<terms::id::Statement>().to_string();
         world.owners.change(&world.tenant, customer, Section::Interaction, |_, interaction, _| {
             let scope = BoundaryScope { topics: vec!["alcohol".into()], ..BoundaryScope::default() };
             interaction.boundaries.push(ProfileBoundary {
                 boundary_id: boundary.clone(),
                 scope: Some(scope),
+                statement_id: statement.clone(),
                 ..ProfileBoundary::default()
             });
         });
@@ -174,7 +178,21 @@ async fn a_boundary_excludes_and_says_so() {
         assert_eq!(chosen(&decision), ["juice"]);
         assert_eq!(decision.excluded[0].guard(), Guard::Boundary);
         assert_eq!(decision.excluded[0].boundary_ids, std::slice::from_ref(&boundary));
-        assert_eq!(decision.because[0].factor, Some(Factor::BoundaryId(boundary)));
+        let because = &decision.because[0];
+        assert_eq!(because.factor, Some(Factor::BoundaryId(boundary)));
+        assert_eq!(
+            (&because.boundary_statement_id, because.without.as_slice()),
+            (&statement, ["wine".to_owned()].as_slice())
+        );
+        assert!(because.description.contains("said what they do not want"), "{because:?}");
+        // The log says so too, and so does the replay.
+        let decision_id = decision.decision_id.clone();
+        let get = GetDecisionRequest { decision_id: decision_id.clone(), ..GetDecisionRequest::default() };
+        let logged = world.client().get_decision(get).await.unwrap().into_inner().decision.unwrap();
+        let replay = ReplayDecisionRequest { decision_id, ..ReplayDecisionRequest::default() };
+        let replayed = world.client().replay_decision(replay).await.unwrap().into_inner();
+        assert!(replayed.identical, "{:?}", replayed.differences);
+        assert_eq!((&logged.because, &replayed.decision.unwrap().because), (&decision.because, &decision.because));
     }
 }
 
@@ -225,21 +243,39 @@ async fn an_outcome_is_reported_once_and_told() {
         let get = GetDecisionRequest { decision_id: decision.clone(), ..GetDecisionRequest::default() };
         let found = client.get_decision(get).await.unwrap().into_inner();
         assert_eq!(found.outcomes, [outcome]);
-        let mut feed = world.store.feed().watch(data::Watch::new(data::WatchFrom::Oldest)).await.unwrap();
-        let mut heard = Vec::new();
-        while heard.len() < 2 {
-            for entry in feed.next().await.unwrap().unwrap().entries {
-                match entry.change() {
-                    Some(Event::DecisionRecorded(event)) => {
-                        heard.push((event.decision_id.clone(), event.treatments.join(",")))
-                    }
-                    Some(Event::OutcomeReported(event)) => {
-                        heard.push((event.decision_id.clone(), event.treatment.clone()))
-                    }
-                    _ => {}
-                }
-            }
-        }
-        assert_eq!(heard, [(decision.clone(), "usual".to_owned()), (decision.clone(), "usual".to_owned())]);
+        let told = told(&world, 1).await;
+        assert!(matches!(&*told, [Event::OutcomeReported(event)] if event.decision_id == decision), "{told:?}");
     }
+}
+
+#[tokio::test]
+async fn the_feed_tells_of_decisions_in_which_the_customer_was_heard() {
+    for world in World::each().await {
+        world.menus().await;
+        let customer = world.customer();
+        world.decide(customer).await;
+        let (token, statement) = world.say(customer, "diet", "vegan");
+        let heard = world.decide_with(DecideRequest { at_least: token.to_string(), ..ask(customer) }).await;
+        assert!(revision(&heard.revision).of(Service::Customization).next().is_some());
+        let told = told(&world, 1).await;
+        let [Event::DecisionRecorded(event)] = &*told else { panic!("{told:?}") };
+        assert_eq!((&event.decision_id, &event.statement_ids), (&heard.decision_id, &vec![statement]));
+        assert_eq!(event.treatments, ["vegan"]);
+    }
+}
+
+/// What the feed tells of decisions and outcomes, from the beginning until there are so many.
+async fn told(world: &World, many: usize) -> Vec<Event> {
+    let mut feed = world.store.feed().watch(data::Watch::new(data::WatchFrom::Oldest)).await.unwrap();
+    let mut told = Vec::new();
+    while told.len() < many {
+        let entries = feed.next().await.unwrap().unwrap().entries;
+        let about = |event: &Event| matches!(event, Event::DecisionRecorded(_) | Event::OutcomeReported(_));
+        told.extend(entries.iter().filter_map(|entry| entry.change().cloned()).filter(about));
+    }
+    told
+}
+
+fn revision(token: &str) -> Revision {
+    Revision::parse("revision", token).unwrap()
 }

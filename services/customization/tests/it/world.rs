@@ -17,9 +17,11 @@ use rapport_proto::{
         CreateTouchpointRequest, CreateTreatmentRequest, DecideRequest, DecideResponse, Touchpoint, Treatment,
         customization_service_client::CustomizationServiceClient,
     },
+    feed::v1::event::Event,
     profile::v1::{
-        GetSectionRequest, GetSectionResponse, IdentitySection, InteractionSection, ProfileStatement,
-        ResolveRefsRequest, ResolveRefsResponse, SectionKind, SegmentationSection,
+        BoundaryContacts, GetDialogueRequest, GetDialogueResponse, GetSectionRequest, GetSectionResponse,
+        IdentitySection, InteractionSection, ProfileStatement, ResolveRefsRequest, ResolveRefsResponse, SectionKind,
+        SegmentationSection,
         profile_service_server::{ProfileService, ProfileServiceServer},
     },
     r#type::v1::{CustomerRef, Identifier, StatementKind, customer_ref::Ref},
@@ -36,6 +38,8 @@ pub(crate) struct Owners {
     seq: AtomicI64,
     people: Mutex<HashMap<CustomerId, (IdentitySection, InteractionSection, SegmentationSection)>>,
     identifiers: Mutex<HashMap<(String, String), CustomerId>>,
+    /// What interaction found within reach of boundaries.
+    pub(crate) contacts: Mutex<Vec<BoundaryContacts>>,
     pub(crate) away: Mutex<Vec<SectionKind>>,
     pub(crate) loads: AtomicU64,
 }
@@ -61,7 +65,16 @@ impl Owners {
     }
 
     pub(crate) fn identify(&self, namespace: &str, value: &str, customer: CustomerId) {
-        self.identifiers.lock().insert((namespace.to_owned(), value.to_owned()), customer);
+        self.identifiers.lock().insert((namespace.to_owned(), normal(value)), customer);
+    }
+}
+
+/// An identifier as this identity keeps it: case does not count, nor do dots before the `@`.
+pub(crate) fn normal(value: &str) -> String {
+    let value = value.to_lowercase();
+    match value.split_once('@') {
+        Some((name, host)) => format!("{}@{host}", name.replace('.', "")),
+        None => value,
     }
 }
 
@@ -109,16 +122,40 @@ impl ProfileService for Server {
         request: Request<ResolveRefsRequest>,
     ) -> Result<Response<ResolveRefsResponse>, Status> {
         host::unary(request, |_, body: ResolveRefsRequest| async move {
-            let identifiers = self.0.identifiers.lock();
+            let known = self.0.identifiers.lock();
             let one = |wire: CustomerRef| match wire.r#ref {
-                Some(Ref::CustomerId(id)) => id,
-                Some(Ref::Identifier(identifier)) => identifiers
-                    .get(&(identifier.namespace, identifier.value))
-                    .map_or_else(String::new, ToString::to_string),
-                None => String::new(),
+                Some(Ref::CustomerId(id)) => (id, Identifier::default()),
+                Some(Ref::Identifier(Identifier { namespace, value })) => {
+                    let key = (namespace, normal(&value));
+                    let customer = known.get(&key).map_or_else(String::new, ToString::to_string);
+                    (customer, Identifier { namespace: key.0, value: key.1 })
+                }
+                None => Default::default(),
             };
-            let customer_ids = body.refs.into_iter().map(one).collect();
-            Ok(ResolveRefsResponse { customer_ids, ..ResolveRefsResponse::default() })
+            let (customer_ids, identifiers) = body.refs.into_iter().map(one).unzip();
+            Ok(ResolveRefsResponse { customer_ids, identifiers, ..ResolveRefsResponse::default() })
+        })
+        .await
+    }
+
+    /// Everything was said since whenever it is asked for.
+    async fn get_dialogue(
+        &self,
+        request: Request<GetDialogueRequest>,
+    ) -> Result<Response<GetDialogueResponse>, Status> {
+        host::unary(request, |_, body: GetDialogueRequest| async move {
+            if self.0.away.lock().contains(&SectionKind::Interaction) {
+                return Err(Fault::new(Reason::PeerUnavailable, "away"));
+            }
+            let people = self.0.people.lock();
+            let said = &people.get(&body.customer_id.parse().unwrap()).unwrap().1;
+            Ok(GetDialogueResponse {
+                inbound_count: said.inbound_count,
+                outbound_count: said.outbound_count,
+                organic_count: said.organic_count,
+                boundaries: self.0.contacts.lock().clone(),
+                ..GetDialogueResponse::default()
+            })
         })
         .await
     }
@@ -251,6 +288,19 @@ impl World {
 
     pub(crate) async fn mark(&self, customer: CustomerId, section: Section, token: &Revision) {
         self.marks.mark(&self.tenant, &[customer], section, token).await;
+    }
+
+    /// Identity publishes something.
+    pub(crate) async fn tell(&self, customer: CustomerId, event: Event) {
+        let tenant = self.tenant.clone();
+        let told = self.identity.write(move |tx| {
+            let (tenant, event) = (tenant.clone(), event.clone());
+            Box::pin(async move {
+                tx.publish(&tenant, customer, event);
+                Ok(())
+            })
+        });
+        told.await.unwrap();
     }
 
     pub(crate) async fn decide(&self, customer: CustomerId) -> DecideResponse {

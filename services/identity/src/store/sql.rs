@@ -58,9 +58,6 @@ impl Params {
     }
 }
 
-/// How many rows one statement writes. A few sizes only, so that few statements are kept prepared.
-const LADDER: [usize; 5] = [256, 64, 16, 4, 1];
-
 /// Runs `INSERT INTO <into> VALUES <rows> <then>` for all rows.
 pub(super) async fn insert<C: ConnectionTrait + Sync>(
     conn: &C,
@@ -71,7 +68,7 @@ pub(super) async fn insert<C: ConnectionTrait + Sync>(
     let columns = rows.first().map_or(0, Vec::len);
     let mut rows = rows.into_iter();
     let mut touched = 0;
-    while let Some(size) = LADDER.into_iter().find(|size| *size <= rows.len()) {
+    while let Some(size) = data::sql::portion(rows.len()) {
         let values: Vec<Value> = rows.by_ref().take(size).flatten().collect();
         let sql =
             format!("INSERT INTO {into} VALUES {} {then}", data::sql::placeholders(Sql::dialect(conn), size, columns));

@@ -12,7 +12,8 @@
 //! | [`memory`] | the store in memory |
 //! | `contract` | what every store must pass |
 //!
-//! Each verb is a file of the RPC's name: reads are together in [`lists`] and [`get_permissions`].
+//! Each verb is a file of the RPC's name: reads are together in [`lists`], [`get_permissions`] and
+//! [`get_dialogue`].
 //!
 //! Invariants:
 //! - What stands (the current statement of a topic, a consent, a counter) is derived from rows by event time, never
@@ -32,6 +33,7 @@ pub mod customers;
 pub mod draft;
 pub mod filter;
 mod fingerprint;
+pub mod get_dialogue;
 pub mod get_permissions;
 pub mod interaction;
 pub mod key;

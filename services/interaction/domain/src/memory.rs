@@ -18,7 +18,8 @@ use crate::{
     consent::{Consent, ConsentId},
     counters::Counters,
     customers::{Customers, on_own_account},
-    interaction::{Interaction, InteractionId},
+    get_dialogue::{Dialogue, Outbound, reaches},
+    interaction::{Direction, Interaction, InteractionId},
     pages,
     statement::{Standing, Statement, StatementId, head},
     store::{Change, Demand, Keys, Limits, Portrait, Recorded, Stamp, Store, Timeline, Told, View},
@@ -359,6 +360,33 @@ impl Store for MemoryStore {
                 limits,
                 counters,
             }
+        }))
+    }
+
+    async fn dialogue(
+        &self,
+        tenant: &Tenant,
+        customer: CustomerId,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<Dialogue, Fault> {
+        Ok(self.read(tenant, |rows| {
+            let set = rows.boundaries.values().filter(|b| b.customer == customer).cloned().collect::<Vec<_>>();
+            let reaches = reaches(&set, since, now);
+            let (mut counters, mut outbound) = (Counters::default(), Vec::new());
+            let mine = rows.interactions.values().filter(|i| i.customer == customer && i.occurred_at >= since);
+            for i in mine {
+                counters.add(&i.kind, i.direction, i.motivation, 1, i.occurred_at, i.occurred_at);
+                let spoke = i.direction == Direction::Outbound;
+                let reached = reaches.iter().filter(|reach| spoke && reach.since <= i.occurred_at);
+                outbound.extend(reached.map(|reach| Outbound {
+                    boundary: reach.boundary,
+                    channel: i.channel.clone(),
+                    decision: i.decision,
+                    count: 1,
+                }));
+            }
+            Dialogue::new(&counters, &reaches, &outbound)
         }))
     }
 

@@ -14,6 +14,7 @@ use crate::{
     consent::Consent,
     counters::Counters,
     customers::Customers,
+    get_dialogue::Dialogue,
     interaction::{Interaction, InteractionId},
     statement::{Standing, Statement, StatementId},
     subject::{News, Subjects, follow},
@@ -260,6 +261,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// What the hot profile tells of a customer.
     async fn portrait(&self, tenant: &Tenant, customer: CustomerId) -> Result<Portrait, Fault>;
+
+    /// What was said to and fro at or after `since`, held against the boundaries that hold `now`; of a survivor.
+    async fn dialogue(
+        &self,
+        tenant: &Tenant,
+        customer: CustomerId,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<Dialogue, Fault>;
 
     /// Waits until what identity told up to `at_least` has been applied, or for as long as the demand has patience.
     ///

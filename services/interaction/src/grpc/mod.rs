@@ -27,7 +27,7 @@ use crate::{config::InteractionConfig, store::SqlInteractions};
 
 /// What the RPCs work with.
 pub(crate) struct Ports {
-    pub(crate) domain: interaction_domain::Ports<SqlInteractions>,
+    pub(crate) domain: Arc<interaction_domain::Ports<SqlInteractions>>,
     pub(crate) feed: Feed,
     pub(crate) config: InteractionConfig,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Handler {
 
 impl Handler {
     pub(crate) fn new(
-        domain: interaction_domain::Ports<SqlInteractions>,
+        domain: Arc<interaction_domain::Ports<SqlInteractions>>,
         feed: Feed,
         config: InteractionConfig,
     ) -> Self {

@@ -27,6 +27,7 @@ use data::Tx;
 use futures::FutureExt;
 use interaction_domain::{
     customers::Customers,
+    get_dialogue::{Dialogue, reaches},
     interaction::{Interaction, InteractionId},
     statement::Standing,
     store::{Change, Demand, Keys, Limits, Portrait, Recorded, Stamp, Store, Timeline, Told, View},
@@ -245,7 +246,7 @@ impl Store for SqlInteractions {
             let (statements, limits, counters) = tokio::try_join!(
                 read::heads(conn, seal, customer),
                 read::limits(conn, seal, customer),
-                read::counters(conn, seal, customer),
+                read::counters(conn, seal, customer, Timestamp::MIN),
             )?;
             let subjects = view::subjects_of(conn, tenant, &[customer]).await?;
             let owner = follow(&subjects, customer);
@@ -256,6 +257,23 @@ impl Store for SqlInteractions {
             customer = owner;
         }
         Err(Fault::new(Reason::WriteConflict, "the customer is being merged over and over; retry"))
+    }
+
+    async fn dialogue(
+        &self,
+        tenant: &Tenant,
+        customer: CustomerId,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<Dialogue, Fault> {
+        let (conn, seal) = (self.store.reader(), self.seal(tenant));
+        let limits = read::limits(conn, seal, customer).await?;
+        let reaches = reaches(&limits.boundaries, since, now);
+        let (counters, outbound) = tokio::try_join!(
+            read::counters(conn, seal, customer, since),
+            read::outbound(conn, seal, customer, &reaches)
+        )?;
+        Ok(Dialogue::new(&counters, &reaches, &outbound))
     }
 
     async fn reach(&self, at_least: &Demand) -> Result<(), Fault> {

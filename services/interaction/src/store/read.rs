@@ -3,13 +3,14 @@
 use data::Sql;
 use interaction_domain::{
     counters::Counters,
+    get_dialogue::{Outbound, Reach},
     interaction::{Direction, Interaction, Motivation},
     pages::{Place, as_known, interaction_place, statement_place},
     statement::{Standing, Statement},
     store::{Limits, StatementOrder, Timeline, TimelineOrder, Told},
 };
 use sea_orm::ConnectionTrait;
-use terms::{CustomerId, Fault, Id, Page, PageRequest};
+use terms::{CustomerId, Fault, Id, Page, PageRequest, Timestamp};
 use uuid::Uuid;
 
 use super::{
@@ -17,7 +18,7 @@ use super::{
         BOUNDARY_COLUMNS, CONSENT_COLUMNS, INTERACTION_COLUMNS, STATEMENT_COLUMNS, STATEMENT_WIDTH, Seal, boundary,
         consent, interaction, statement,
     },
-    sql::{Params, column, optional_id, time, uuid},
+    sql::{PAIRS, Params, column, id, optional_id, pairs, time, uuid},
 };
 
 /// A page of a timeline.
@@ -153,15 +154,17 @@ pub(super) async fn heads<C: ConnectionTrait + Sync>(
     rows.iter().map(|row| statement(seal, row)).collect()
 }
 
-/// Counts from the timeline's index alone.
+/// Counts what happened at or after a time, from the timeline's index alone.
 pub(super) async fn counters<C: ConnectionTrait + Sync>(
     conn: &C,
     seal: Seal<'_>,
     customer: CustomerId,
+    since: Timestamp,
 ) -> Result<Counters, Fault> {
     let sql = "SELECT type, direction, motivation, COUNT(*), MIN(occurred_at), MAX(occurred_at) FROM interaction \
-               WHERE tenant = $1 AND customer = $2 GROUP BY type, direction, motivation";
-    let rows = conn.rows(sql, vec![seal.tenant.as_str().into(), uuid(customer)]).await?;
+               WHERE tenant = $1 AND customer = $2 AND occurred_at >= $3 GROUP BY type, direction, motivation";
+    let values = vec![seal.tenant.as_str().into(), uuid(customer), since.micros().into()];
+    let rows = conn.rows(sql, values).await?;
     let mut counters = Counters::default();
     let foreign = || Fault::internal("a code that is none of its kind");
     for row in &rows {
@@ -171,6 +174,32 @@ pub(super) async fn counters<C: ConnectionTrait + Sync>(
         counters.add(&kind, direction, motivation, column(row, 3)?, time(row, 4)?, time(row, 5)?);
     }
     Ok(counters)
+}
+
+/// What the enterprise said since each boundary was set, by channel and decision.
+pub(super) async fn outbound<C: ConnectionTrait + Sync>(
+    conn: &C,
+    seal: Seal<'_>,
+    customer: CustomerId,
+    reaches: &[Reach],
+) -> Result<Vec<Outbound>, Fault> {
+    let mut found = Vec::new();
+    for chunk in reaches.chunks(PAIRS) {
+        let mut params = Params::of(Sql::dialect(conn), seal.tenant);
+        let whose = params.add(uuid(customer));
+        let spoke = params.add(Direction::Outbound.code());
+        let since = chunk.iter().map(|reach| (uuid(reach.boundary), reach.since.micros().into())).collect();
+        let since = pairs(&mut params, ["uuid", "bigint"], since);
+        let sql = format!(
+            "SELECT m.a, i.channel, i.decision, COUNT(*) FROM interaction i JOIN {since} ON i.occurred_at >= m.b \
+             WHERE i.tenant = $1 AND i.customer = {whose} AND i.direction = {spoke} GROUP BY m.a, i.channel, i.decision"
+        );
+        for row in &conn.rows(&sql, params.values()).await? {
+            let (boundary, decision) = (id(row, 0)?, optional_id(row, 2)?);
+            found.push(Outbound { boundary, channel: column(row, 1)?, decision, count: column(row, 3)? });
+        }
+    }
+    Ok(found)
 }
 
 /// Ids of what is in a result, by their kind.

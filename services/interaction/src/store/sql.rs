@@ -101,9 +101,6 @@ pub(super) struct Table {
     pub(super) columns: &'static [(&'static str, Holds)],
 }
 
-/// How many rows one statement writes on SQLite. A few sizes only, so that few statements are kept prepared.
-const LADDER: [usize; 5] = [256, 64, 16, 4, 1];
-
 impl Table {
     fn names(&self) -> String {
         self.columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
@@ -129,7 +126,7 @@ impl Table {
     {
         let mut rows = rows.into_iter();
         let mut touched = 0;
-        while let Some(size) = LADDER.into_iter().find(|size| *size <= rows.len()) {
+        while let Some(size) = data::sql::portion(rows.len()) {
             let mut values: Vec<Value> = Vec::with_capacity(size * self.columns.len());
             values.extend(rows.by_ref().take(size).flatten());
             let places = data::sql::placeholders(Dialect::Sqlite, size, self.columns.len());

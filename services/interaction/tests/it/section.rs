@@ -1,9 +1,13 @@
 //! The section of the hot profile, read as decisions read it.
 
-use profile::{Section, Versioned};
+use profile::{Section, Sections, Versioned};
 use prost::Message;
-use rapport_proto::{interaction::v1::*, profile::v1::InteractionSection, r#type::v1::StatementKind};
-use terms::{CustomerId, Revision};
+use rapport_proto::{
+    interaction::v1::*,
+    profile::v1::InteractionSection,
+    r#type::v1::{InteractionDirection, StatementKind},
+};
+use terms::{Caller, CustomerId, Revision, Timestamp};
 
 use crate::world::{World, by_id, happening, saying, tenant, text, worlds};
 
@@ -63,5 +67,30 @@ async fn after_a_merge_the_section_is_of_both() {
         let erased = world.identity.erase(jane).await;
         let (section, _) = load(&world, jane, &erased).await;
         assert!(section.erased && section.counters.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dialogue_is_of_both_after_a_merge() {
+    for mut world in worlds().await {
+        let jane = world.identity.create(&world.context.ids, "jane@example.org");
+        let j = world.identity.create(&world.context.ids, "j@example.org");
+        let never = StatementInput { kind: StatementKind::Boundary.into(), ..saying("alcohol", "never ever") };
+        let request = RecordStatementRequest { customer: by_id(jane), statement: Some(never), ..Default::default() };
+        let boundary = world.client.record_statement(request).await.unwrap().into_inner().boundary.unwrap();
+        for customer in [jane, j] {
+            let direction = InteractionDirection::Outbound.into();
+            let input = InteractionInput { direction, ..happening(by_id(customer), "newsletter") };
+            let request = RecordInteractionRequest { interaction: Some(input), ..Default::default() };
+            world.client.record_interaction(request).await.unwrap();
+        }
+        let merged = world.identity.merge(j, jane).await;
+        let caller = Caller::all_powerful(tenant(), "tester");
+        let asked = world.owner.dialogue(&caller, j, Timestamp::EPOCH, merged.clone()).await;
+        let (dialogue, revision) = asked.expect("the dialogue is read");
+        assert_eq!((dialogue.inbound, dialogue.outbound), (0, 2));
+        assert_eq!(dialogue.contacts[0].boundary.to_string(), boundary.boundary_id);
+        assert_eq!((dialogue.contacts[0].count, dialogue.contacts[0].decisions.len()), (2, 0));
+        assert!(revision.covers(&merged));
     }
 }

@@ -8,13 +8,14 @@ use std::{
 use data::StoreOptions;
 use futures::FutureExt;
 use host::{Config, Context, Peer, Peers, Routes};
-use interaction::{build, migrations};
-use profile::{Marks, Sections};
+use interaction::{InteractionReader, build, migrations};
+use profile::Marks;
 use rapport_proto::{
     feed::v1::{CustomerErased, CustomerMerged, CustomerSplit, event::Event},
     interaction::v1::{interaction_service_client::InteractionServiceClient, *},
     profile::v1::{
-        GetSectionRequest, GetSectionResponse, ResolveRefsRequest, ResolveRefsResponse,
+        GetDialogueRequest, GetDialogueResponse, GetSectionRequest, GetSectionResponse, ResolveRefsRequest,
+        ResolveRefsResponse,
         profile_service_server::{ProfileService, ProfileServiceServer},
     },
     r#type::v1::{self as wire, customer_ref::Ref},
@@ -31,7 +32,7 @@ pub type Client = InteractionServiceClient<Peer>;
 pub struct World {
     pub client: Client,
     pub identity: Identity,
-    pub owner: Arc<dyn Sections>,
+    pub owner: Arc<InteractionReader>,
     pub context: Context,
     pub store: TestStore,
 }
@@ -185,7 +186,11 @@ impl ProfileService for Identity {
             })
         };
         let customer_ids = request.into_inner().refs.into_iter().map(resolve).map(Option::unwrap_or_default).collect();
-        Ok(Response::new(ResolveRefsResponse { customer_ids, revision: revision.to_string() }))
+        Ok(Response::new(ResolveRefsResponse { customer_ids, revision: revision.to_string(), ..Default::default() }))
+    }
+
+    async fn get_dialogue(&self, _: Request<GetDialogueRequest>) -> Result<Response<GetDialogueResponse>, Status> {
+        Err(Status::unimplemented("not in these tests"))
     }
 }
 

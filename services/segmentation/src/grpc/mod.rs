@@ -110,10 +110,15 @@ impl Ports {
         once: Option<Once>,
         decide: impl Fn(&Catalog) -> Result<Definition, Fault> + Send + Sync + 'static,
     ) -> Result<(Stored, Revision), Fault> {
-        let written = self.segments.define(call.tenant(), once, Arc::new(decide)).await?;
+        let written = self.segments.define(call.tenant(), once.clone(), Arc::new(decide)).await?;
         let mut revision = written.revision;
-        if let Some(built) = self.build(call, written.value.id).await? {
+        let built = self.build(call, written.value.id).await?.filter(|built| !revision.covers(built));
+        if let Some(built) = built {
             revision.merge(&built);
+            // Whoever sends the request again finds the build done, and is to see it all the same.
+            if let Some(once) = once {
+                revision = self.segments.database.add_to_recorded(once, revision).await?;
+            }
         }
         Ok((written.value, revision))
     }

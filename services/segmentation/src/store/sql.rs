@@ -142,9 +142,6 @@ impl Column {
     }
 }
 
-/// SQLite: how many rows one statement takes. A few sizes only, so that few statements are kept prepared.
-const LADDER: [usize; 5] = [256, 64, 16, 4, 1];
-
 /// Inserts rows of a tenant: `INSERT INTO {table} (tenant, …) … {tail}`. Gives how many were written.
 pub(super) async fn insert<C: ConnectionTrait + Sync>(
     conn: &C,
@@ -253,22 +250,16 @@ fn chunks(tenant: &Tenant, mut columns: Vec<(&str, Column)>) -> Vec<(String, Vec
     let width = columns.len() + 1;
     let mut pieces = Vec::new();
     let mut at = 0;
-    while let Some(size) = LADDER.into_iter().find(|size| *size <= rows - at) {
+    while let Some(size) = data::sql::portion(rows - at) {
         let mut values: Vec<Value> = Vec::with_capacity(size * width);
         for row in at..at + size {
             values.push(tenant.as_str().into());
             values.extend(columns.iter_mut().map(|(_, column)| column.value(row)));
         }
-        pieces.push((anonymous(size, width), values));
+        pieces.push((data::sql::placeholders(Dialect::Sqlite, size, width), values));
         at += size;
     }
     pieces
-}
-
-/// `(?, ?), (?, ?)`: parameters without names, which SQLite need not look for.
-fn anonymous(rows: usize, columns: usize) -> String {
-    let row = format!("({})", vec!["?"; columns].join(", "));
-    vec![row; rows].join(", ")
 }
 
 #[cfg(test)]
@@ -277,7 +268,6 @@ mod tests {
 
     #[test]
     fn rows_and_lists() {
-        assert_eq!(anonymous(2, 3), "(?, ?, ?), (?, ?, ?)");
         let mut params = Params::new(Dialect::Sqlite, &"t".parse().unwrap());
         assert_eq!(params.among([Uuid::nil(), Uuid::max()]), " IN (SELECT unhex(value) FROM json_each($2))");
         let Some(Value::String(Some(list))) = params.values().pop() else { panic!("a text") };

@@ -15,7 +15,8 @@ use profile::{Marks, Sections};
 use rapport_proto::{
     feed::v1::{CustomerChanged, CustomerMerged, InteractionRecorded, StatementChanged, event::Event},
     profile::v1::{
-        GetSectionRequest, GetSectionResponse, ResolveRefsRequest, ResolveRefsResponse,
+        GetDialogueRequest, GetDialogueResponse, GetSectionRequest, GetSectionResponse, ResolveRefsRequest,
+        ResolveRefsResponse,
         profile_service_server::{ProfileService, ProfileServiceServer},
     },
     segmentation::v1::{segmentation_service_client::SegmentationServiceClient, *},
@@ -87,6 +88,10 @@ impl ProfileService for Identity {
         };
         let customer_ids = request.into_inner().refs.into_iter().map(resolve).collect();
         Ok(Response::new(ResolveRefsResponse { customer_ids, ..ResolveRefsResponse::default() }))
+    }
+
+    async fn get_dialogue(&self, _: Request<GetDialogueRequest>) -> Result<Response<GetDialogueResponse>, Status> {
+        Err(Status::unimplemented("not here"))
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Entry, kind};
 use crate::{
     config::Dialect,
     sealer::Sealer,
-    sql::{Sql, column, placeholders},
+    sql::{Sql, column, placeholders, portion},
 };
 
 /// What a transaction is about to publish.
@@ -27,9 +27,6 @@ pub(crate) struct Draft {
 
 /// Stands for no customer.
 const NOBODY: CustomerId = CustomerId::from_uuid(Uuid::nil());
-
-/// SQLite: how many rows one statement inserts. A few sizes only, so that few statements are kept prepared.
-const LADDER: [usize; 5] = [256, 64, 16, 4, 1];
 
 /// Writes the drafts in their order and gives them their places.
 pub(crate) async fn insert<C: ConnectionTrait + Sync>(
@@ -91,7 +88,7 @@ async fn insert_sqlite<C: ConnectionTrait + Sync>(
 ) -> Result<Vec<Position>, Fault> {
     let mut places = Vec::with_capacity(drafts.len());
     let mut rows = drafts.iter().zip(sealed);
-    while let Some(size) = LADDER.into_iter().find(|size| *size <= rows.len()) {
+    while let Some(size) = portion(rows.len()) {
         let mut values: Vec<Value> = Vec::with_capacity(size * 7);
         for (draft, event) in rows.by_ref().take(size) {
             values.push(i32::from(draft.partition).into());

@@ -7,11 +7,13 @@
 //! | `job` | a piece of work, with its request id and whoever waits for it |
 //! | `postgres` | one transaction per piece of work, retried when it meets another |
 //! | `sqlite` | one writer; pieces of work that wait together share one commit |
+//! | `checkpoint` | SQLite: the log is copied into the database beside the writer |
 //! | `once` | the recorded answers |
 //! | `migrate` | migrations |
 //! | `progress` | what was consumed of other services' feeds |
 //! | `upkeep` | retention |
 
+mod checkpoint;
 mod job;
 mod migrate;
 mod once;
@@ -237,6 +239,19 @@ impl Store {
         F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, Fault>> + Send + Sync + 'static,
     {
         self.submit(work, once, Some(Recorder::json())).await
+    }
+
+    /// Adds to the revision of an answer that is recorded under `request_id` what its call brought about after its
+    /// transaction: the same id again gets back all of it. Gives the whole.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub async fn add_to_recorded(&self, request: Once, more: Revision) -> Result<Revision, Fault> {
+        let written = self.write(move |tx| {
+            let (request, more) = (request.clone(), more.clone());
+            Box::pin(async move { once::add(tx, &request, &more).await })
+        });
+        Ok(written.await?.value)
     }
 
     async fn submit<T, F>(

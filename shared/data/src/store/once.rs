@@ -7,7 +7,10 @@ use terms::{Caller, CustomerId, Fault, Once, Reason, Revision};
 use uuid::Uuid;
 
 use super::tx::{Effects, Tx};
-use crate::sql::{Sql, column};
+use crate::{
+    config::Dialect,
+    sql::{Sql, column},
+};
 
 /// The idempotency key of a request; `None` if it carries no `request_id`. `body` is the whole request.
 pub fn once(caller: &Caller, method: &'static str, request_id: &str, body: &impl Message) -> Option<Once> {
@@ -70,6 +73,22 @@ pub(super) async fn record(tx: &Tx, once: &Once, reply: &[u8], effects: &Effects
         1 => Ok(()),
         n => Err(Fault::internal(format!("an answer was recorded {n} times"))),
     }
+}
+
+/// Adds to the revision of a recorded answer; gives the whole.
+pub(super) async fn add(tx: &Tx, once: &Once, more: &Revision) -> Result<Revision, Fault> {
+    let lock = if tx.dialect() == Dialect::Postgres { "FOR UPDATE" } else { "" };
+    let sql = format!("SELECT revision FROM idempotency WHERE tenant = $1 AND method = $2 AND request_id = $3 {lock}");
+    let mut whole = more.clone();
+    // What was pruned is recorded no more, and need not be.
+    let Some(row) = tx.conn().row(&sql, key(once)).await? else { return Ok(whole) };
+    let recorded = column::<Option<Vec<u8>>>(&row, 0)?.unwrap_or_default();
+    whole.merge(&Revision::from_bytes(&recorded).map_err(Fault::internal)?);
+    let sql = "UPDATE idempotency SET revision = $4 WHERE tenant = $1 AND method = $2 AND request_id = $3";
+    let mut values = key(once);
+    values.push(whole.to_bytes().into());
+    tx.conn().run(sql, values).await?;
+    Ok(whole)
 }
 
 fn key(once: &Once) -> Vec<Value> {

@@ -131,10 +131,12 @@ async fn sqlite_readers(file: &Path, durable: bool, options: &StoreOptions) -> R
 /// The one connection that writes.
 pub(super) async fn sqlite_writer(file: &Path, durable: bool) -> Result<DatabaseConnection, Fault> {
     let connect = sqlite_options(file, durable)
-        // 32 MiB of log between checkpoints: pages that change often are written back once, and one sync pays for more.
-        .pragma("wal_autocheckpoint", "8000")
+        // See the module `checkpoint`.
+        .pragma("wal_autocheckpoint", "0")
         // 16 MiB: the inner pages of the indexes stay in memory.
-        .pragma("cache_size", "-16384");
+        .pragma("cache_size", "-16384")
+        // Bulk inserts come in many sizes, and each is a statement of its own.
+        .statement_cache_capacity(512);
     let pool = SqlitePoolOptions::new()
         .max_connections(1)
         .min_connections(1)

@@ -1,4 +1,4 @@
-//! SQLite: one writer. Pieces of work that wait together share one commit, each in its own savepoint.
+//! SQLite: one writer. Pieces of work that wait together share one commit; each can fail without the others.
 
 use std::{
     path::PathBuf,
@@ -14,7 +14,9 @@ use terms::{Fault, Reason};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Shared, gone,
+    Shared,
+    checkpoint::Checkpoints,
+    gone,
     job::{ATTEMPTS, Job, guarded},
     open::sqlite_writer,
     tx::{Effects, Tx},
@@ -40,8 +42,9 @@ enum Message {
 impl Queue {
     pub(super) async fn start(shared: Arc<Shared>, file: PathBuf, durable: bool) -> Result<Self, Fault> {
         let conn = sqlite_writer(&file, durable).await?;
+        let checkpoints = Checkpoints::start(&file, durable).await?;
         let (sender, receiver) = mpsc::channel(WAITING);
-        tokio::spawn(Writer { shared, file, durable, conn, sound: true }.run(receiver));
+        tokio::spawn(Writer { shared, file, durable, conn, checkpoints, sound: true }.run(receiver));
         Ok(Self(sender))
     }
 
@@ -63,6 +66,7 @@ struct Writer {
     file: PathBuf,
     durable: bool,
     conn: DatabaseConnection,
+    checkpoints: Checkpoints,
     /// Whether the connection is where it should be: outside of any transaction.
     sound: bool,
 }
@@ -132,6 +136,7 @@ impl Writer {
             self.conn = sqlite_writer(&self.file, self.durable).await?;
             self.sound = true;
         }
+        self.checkpoints.complete(&self.conn).await;
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
@@ -143,27 +148,32 @@ impl Writer {
         begun
     }
 
-    /// Does one piece of work in its savepoint. Says whether the transaction still stands.
+    /// Does one piece of work, which can be undone without what was done before. Says whether the transaction still
+    /// stands.
     async fn take(
         &mut self,
         transaction: &Arc<DatabaseTransaction>,
         mut job: Box<dyn Job>,
         done: &mut Vec<Done>,
     ) -> bool {
+        // The first piece of work needs no savepoint: to undo it is to begin again.
+        let (before, well, ill) = match done.is_empty() {
+            true => (None, None, "ROLLBACK; BEGIN IMMEDIATE"),
+            false => (Some("SAVEPOINT work"), Some("RELEASE work"), "ROLLBACK TO work; RELEASE work"),
+        };
         let mut attempt = 0;
         loop {
             attempt += 1;
-            if let Err(fault) = savepoint(transaction, "SAVEPOINT work").await {
+            if let Err(fault) = mark(transaction, before).await {
                 return self.lost(job, fault);
             }
             let outcome = {
                 let tx = Tx::new(transaction.clone(), self.shared.clone());
                 guarded(self.shared.options.transaction_timeout, job.run(&tx)).await
             };
-            let after = if outcome.is_ok() { "RELEASE work" } else { "ROLLBACK TO work; RELEASE work" };
-            // The database may have rolled back the whole transaction by itself: a full disk. Then there is no
-            // savepoint any more, and nothing of the group is there.
-            if let Err(fault) = savepoint(transaction, after).await {
+            // The database may have rolled back the whole transaction by itself: a full disk. Then there is nothing to
+            // go back to, and nothing of the group is there.
+            if let Err(fault) = mark(transaction, if outcome.is_ok() { well } else { Some(ill) }).await {
                 return self.lost(job, fault);
             }
             match outcome {
@@ -195,7 +205,10 @@ impl Writer {
                 Err(Fault::new(Reason::StoreUnavailable, "the store cannot write; retry"))
             }
             Some(transaction) if done.is_empty() => transaction.rollback().await.or_fault(),
-            Some(transaction) => transaction.commit().await.or_fault(),
+            Some(transaction) => {
+                self.checkpoints.committed();
+                transaction.commit().await.or_fault()
+            }
         };
         if let Err(fault) = &outcome {
             tracing::error!(service = %self.shared.service, fault = ?fault, writes = done.len(), "a commit failed");
@@ -221,6 +234,9 @@ fn unavailable(fault: &Fault) -> Fault {
         .because(format!("{fault:?}"))
 }
 
-async fn savepoint(transaction: &DatabaseTransaction, sql: &str) -> Result<(), Fault> {
-    transaction.execute_unprepared(sql).await.or_fault().map(drop)
+async fn mark(transaction: &DatabaseTransaction, sql: Option<&str>) -> Result<(), Fault> {
+    match sql {
+        Some(sql) => transaction.execute_unprepared(sql).await.or_fault().map(drop),
+        None => Ok(()),
+    }
 }

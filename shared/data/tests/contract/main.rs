@@ -1,5 +1,6 @@
 //! The exam that every database sits: SQLite always, PostgreSQL when a server is named.
 
+mod checkpoint;
 mod consumers;
 mod dead;
 mod feed;

@@ -40,6 +40,21 @@ async fn a_hundred_at_once_take_effect_once() {
 }
 
 #[tokio::test]
+async fn what_comes_of_a_call_shows_under_its_recorded_revision() {
+    for store in stores().await {
+        let recorded = record_once(&store, once("r1", 1), "a").await.unwrap().revision;
+        let more = record_once(&store, None, "b").await.unwrap().revision;
+        let whole = store.add_to_recorded(once("r1", 1).unwrap(), more.clone()).await.unwrap();
+        assert!(whole.covers(&recorded) && whole.covers(&more), "{}", store.name());
+        let again = record_once(&store, once("r1", 1), "a").await.unwrap();
+        assert!(again.replayed && again.revision == whole);
+        // What is not recorded is not recorded by this either.
+        assert_eq!(store.add_to_recorded(once("r2", 1).unwrap(), more.clone()).await.unwrap(), more);
+        assert!(!record_once(&store, once("r2", 1), "a").await.unwrap().replayed);
+    }
+}
+
+#[tokio::test]
 async fn an_id_belongs_to_its_body_its_method_and_its_tenant() {
     for store in stores().await {
         record_once(&store, once("r1", 1), "a").await.unwrap();

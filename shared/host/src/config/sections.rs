@@ -97,7 +97,7 @@ pub enum Runtime {
 }
 
 /// Certificates in PEM.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
     /// The certificate with its chain.
@@ -106,6 +106,14 @@ pub struct Tls {
     pub key_file: Option<PathBuf>,
     /// Who signs the certificates of clients; demanded with `auth.mode = "mtls"`.
     pub client_ca_file: Option<PathBuf>,
+    /// How often these files are looked at; new connections get what changed. 0 is never.
+    pub reload: Span,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self { cert_file: None, key_file: None, client_ca_file: None, reload: Span::seconds(10) }
+    }
 }
 
 /// Who may call.

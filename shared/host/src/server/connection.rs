@@ -20,10 +20,10 @@ use tokio::{
     sync::Semaphore,
     time::{error::Elapsed, sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::body::Body;
 
+use super::tls::Certificates;
 use crate::{
     auth::{Credential, Directory, names},
     config::Server,
@@ -36,7 +36,7 @@ const GREETING: Duration = Duration::from_secs(10);
 /// Takes connections until told to stop.
 pub(super) struct Acceptor {
     pub(super) edge: Arc<Edge>,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Option<Arc<Certificates>>,
     pub(super) clients: Arc<Directory>,
     pub(super) http: Builder<TokioExecutor>,
     /// How old a connection may grow.
@@ -111,7 +111,7 @@ impl Acceptor {
                 Ok(Ok(())) => self.serve(stream, None).await,
                 _ => tracing::debug!("a connection said nothing and was closed"),
             },
-            Some(tls) => match self.greeting(tls.accept(stream)).await {
+            Some(tls) => match self.greeting(tls.current().accept(stream)).await {
                 Ok(Ok(stream)) => {
                     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
                     let client = certificate.and_then(|der| self.clients.find(&names(der))).map(Arc::new);

@@ -156,9 +156,9 @@ impl Health {
         };
         match (before, wrong) {
             (before, Some(fault)) if before.as_ref() != text.as_ref() => {
-                tracing::warn!(check = check.name, cause = ?fault, "something that is needed does not answer");
+                tracing::warn!(check = check.name, cause = ?fault, "something that is needed is not there");
             }
-            (Some(_), None) => tracing::info!(check = check.name, "answers again"),
+            (Some(_), None) => tracing::info!(check = check.name, "is there again"),
             _ => {}
         }
     }

@@ -35,6 +35,7 @@ use crate::{
 };
 use connection::Acceptor;
 use health::{Health, Watched};
+use tls::Certificates;
 
 /// What a process serves.
 #[derive(Debug, Default)]
@@ -118,9 +119,13 @@ impl Server {
 
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let open = TaskTracker::new();
+        let certificates = Certificates::open(config)?.map(Arc::new);
+        if let Some(certificates) = &certificates {
+            background.spawn(certificates.clone().watch(leaving.clone()));
+        }
         let acceptor = Acceptor {
             edge,
-            tls: tls::acceptor(config)?,
+            tls: certificates,
             clients: Arc::new(Directory::new(&config.auth.clients)),
             http: Acceptor::http(&config.server),
             age: age(&config.server, &context.ids),

@@ -19,7 +19,8 @@ use rapport_proto::{
         feed_service_server::{FeedService, FeedServiceServer},
     },
     profile::v1::{
-        GetSectionRequest, GetSectionResponse, ResolveRefsRequest, ResolveRefsResponse,
+        GetDialogueRequest, GetDialogueResponse, GetSectionRequest, GetSectionResponse, ResolveRefsRequest,
+        ResolveRefsResponse,
         profile_service_client::ProfileServiceClient,
         profile_service_server::{ProfileService, ProfileServiceServer},
     },
@@ -112,6 +113,10 @@ impl ProfileService for Puppet {
     async fn resolve_refs(&self, _: Request<ResolveRefsRequest>) -> Result<Response<ResolveRefsResponse>, Status> {
         Err(host::not_yet_served("rapport.profile.v1.ProfileService/ResolveRefs"))
     }
+
+    async fn get_dialogue(&self, _: Request<GetDialogueRequest>) -> Result<Response<GetDialogueResponse>, Status> {
+        Err(host::not_yet_served("rapport.profile.v1.ProfileService/GetDialogue"))
+    }
 }
 
 /// Streams as it is told by the service's name: `forever`, `three`, `fault`, `panic`.
@@ -144,6 +149,7 @@ pub const ACCESS: &[(&str, Access)] = &[("rapport.profile.v1.ProfileService/GetS
 pub const WHOLE: &[(&str, Access)] = &[
     ("rapport.profile.v1.ProfileService/GetSection", Access::Write),
     ("rapport.profile.v1.ProfileService/ResolveRefs", Access::Read),
+    ("rapport.profile.v1.ProfileService/GetDialogue", Access::Read),
 ];
 
 /// A server with the puppet behind it.

@@ -288,7 +288,8 @@ pub(crate) fn profile(sketch: &Sketch) -> Profile {
         });
     }
     if sketch.broken_promise {
-        let promise = Promise { id: id(400), due_at: Some(NOW), broken: false, topic: String::new() };
+        let promise =
+            Promise { id: id(400), due_at: Some(NOW), broken: false, topic: String::new(), text: String::new() };
         profile.interaction.promises.push(promise);
     }
     if sketch.budget_spent {

@@ -3,16 +3,19 @@
 use serde_json::Value;
 use terms::{CustomerId, CustomerRef, Reason, Timestamp};
 
-use super::world::{BEGIN, World, saying};
+use super::world::{BEGIN, World, happening, saying};
 use crate::{
     boundary::{Boundary, Scope},
     consent::{Consent, ConsentState, LawfulBasis},
-    draft::StatementDraft,
+    draft::{InteractionDraft, StatementDraft},
+    get_dialogue::{Contacts, Dialogue, GetDialogue, get_dialogue},
     get_permissions::{GetPermissions, Permissions, get_permissions},
+    interaction::Direction,
     lift_boundary::{LiftBoundary, lift_boundary},
     permission::Rule,
     ports::How,
     record_consent::{ConsentDraft, RecordConsent, record_consent},
+    record_interaction::record_interaction,
     retract_statement::{RetractStatement, retract_statement},
     set_boundary::{SetBoundary, set_boundary},
     statement::{StatementKind, StatementState},
@@ -132,6 +135,62 @@ pub(super) async fn a_boundary_ends_only_by_being_lifted<S: Store + Clone>(world
     let missing = LiftBoundary { boundary: world.ports.ids.next(), reason: "x".to_owned(), etag: String::new() };
     let missing = lift_boundary(&world.ports, &world.caller, How::default(), missing).await;
     assert_eq!(missing.unwrap_err().reason(), Reason::BoundaryNotFound);
+}
+
+pub(super) async fn a_dialogue_is_counted_in_its_period_and_held_against_boundaries<S: Store + Clone>(
+    world: &World<S>,
+) {
+    let (jane, j) = (world.customer("jane@example.org"), world.customer("j@example.org"));
+    let decision = world.ports.ids.next();
+    let say = async |customer, direction, channel: &str, decision| {
+        let draft = happening(CustomerRef::Id(customer), "message");
+        let draft = InteractionDraft { direction, channel: channel.to_owned(), decision, ..draft };
+        record_interaction(&world.ports, &world.caller, How::default(), &draft).await.unwrap();
+        world.pass(60);
+    };
+    let set = async |scope: Scope| {
+        let (customer, words) = (CustomerRef::Id(jane), "not that".to_owned());
+        let (source_interaction, occurred_at, valid_until, source) = (None, None, None, String::new());
+        let wish = SetBoundary { customer, words, scope, source_interaction, occurred_at, valid_until, source };
+        set_boundary(&world.ports, &world.caller, How::default(), &wish).await.unwrap().value.boundary
+    };
+    let dialogue = async |customer, since| {
+        let wish = GetDialogue { customer: CustomerRef::Id(customer), since, at_least: Demand::default() };
+        get_dialogue(&world.ports, &world.caller, &wish).await.unwrap().0
+    };
+    let (inbound, outbound) = (Direction::Inbound, Direction::Outbound);
+    assert_eq!(dialogue(jane, Timestamp::EPOCH).await, Dialogue::default());
+    say(jane, outbound, "sms", None).await;
+    let sms = set(Scope { channels: vec!["sms".to_owned()], ..Scope::default() }).await;
+    say(jane, inbound, "sms", None).await;
+    say(jane, outbound, "sms", None).await;
+    let later = world.pass(0);
+    let alcohol = set(Scope::topic("alcohol")).await;
+    for channel in ["sms", "email", "email"] {
+        say(jane, outbound, channel, Some(decision)).await;
+    }
+    say(jane, outbound, "post", None).await;
+    say(j, outbound, "email", None).await;
+    let contacts = |boundary: &Boundary, count, decisions: &[_]| Contacts {
+        boundary: boundary.id,
+        count,
+        decisions: decisions.to_vec(),
+    };
+    let all = dialogue(jane, Timestamp::EPOCH).await;
+    assert_eq!((all.inbound, all.outbound, all.organic), (1, 6, 7));
+    assert_eq!(all.contacts, [contacts(&sms, 2, &[(decision, 1)]), contacts(&alcohol, 4, &[(decision, 3)])]);
+    // Only what happened in the period; a boundary that was lifted is none.
+    lift(world, &alcohol, "").await.unwrap();
+    let period = dialogue(jane, later).await;
+    assert_eq!((period.inbound, period.outbound), (0, 4));
+    assert_eq!(period.contacts, [contacts(&sms, 1, &[(decision, 1)])]);
+    // Whoever was merged in spoke too.
+    world.hear(world.directory.merge(j, jane)).await;
+    assert_eq!(dialogue(j, Timestamp::EPOCH).await.outbound, 7);
+    let unknown =
+        GetDialogue { customer: CustomerRef::Id(world.ports.ids.next()), since: later, at_least: Demand::default() };
+    let unknown = get_dialogue(&world.ports, &world.caller, &unknown).await;
+    assert_eq!(unknown.unwrap_err().reason(), Reason::CustomerNotFound);
 }
 
 pub(super) async fn consents_are_decided_by_the_algebra<S: Store + Clone>(world: &World<S>) {

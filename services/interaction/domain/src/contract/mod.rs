@@ -30,6 +30,7 @@ pub async fn suite<S: Store + Clone>(world: &World<S>) {
     limiting::a_boundary_ends_only_by_being_lifted(&world.tenant("lifting")).await;
     limiting::consents_are_decided_by_the_algebra(&world.tenant("consents")).await;
     limiting::the_strictest_wins_when_customers_merge(&world.tenant("strictest")).await;
+    limiting::a_dialogue_is_counted_in_its_period_and_held_against_boundaries(&world.tenant("dialogue")).await;
     moving::merge_then_split_is_as_if_nothing_had_happened(&world.tenant("merge-split")).await;
     moving::writes_to_a_former_id_land_on_the_survivor(&world.tenant("former-id")).await;
     moving::a_stale_reference_is_resolved_anew(&world.tenant("stale")).await;
