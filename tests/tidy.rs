@@ -117,9 +117,10 @@ fn domains_know_no_infrastructure() {
     const BANNED: [&str; 10] =
         ["tonic", "prost", "prost-types", "sea-orm", "sqlx", "redis", "tokio", "host", "data", "rapport-proto"];
     let mut broken = Vec::new();
-    for (name, package) in packages().iter().filter(|(name, _)| {
-        name.ends_with("-domain") || ["terms", "identity-matching"].contains(&name.as_str())
-    }) {
+    for (name, package) in packages()
+        .iter()
+        .filter(|(name, _)| name.ends_with("-domain") || ["terms", "identity-matching"].contains(&name.as_str()))
+    {
         broken.extend(package.all.iter().filter(|d| BANNED.contains(&d.as_str())).map(|d| format!("{name} knows {d}")));
     }
     assert_none("domains stay pure", &broken);

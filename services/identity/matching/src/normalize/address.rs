@@ -345,7 +345,7 @@ fn read_area(segments: Vec<Vec<String>>, parts: &mut AddressParts) {
     }
 }
 
-/// Where a postcode stands: the last word of 4 to 6 digits, or two words such as `le11 1uu`.
+/// Where a postcode stands: the last word of 4 to 9 digits, or two words such as `le11 1uu`.
 fn find_postcode(words: &[String]) -> Option<(usize, usize)> {
     let mixed = |word: &str| {
         word.len() <= 4 && word.bytes().any(|b| b.is_ascii_digit()) && word.bytes().any(|b| b.is_ascii_alphabetic())
@@ -355,7 +355,7 @@ fn find_postcode(words: &[String]) -> Option<(usize, usize)> {
         if (4..=9).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_digit()) {
             return Some((at, 1));
         }
-        (at > 0 && mixed(word) && mixed(&words[at - 1])).then_some((at - 1, 2))
+        (at > 0 && mixed(word) && mixed(&words[at - 1])).then(|| (at - 1, 2))
     })
 }
 
