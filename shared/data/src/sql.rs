@@ -6,7 +6,7 @@ use terms::Fault;
 
 use crate::{config::Dialect, error::OrFault};
 
-/// Raw SQL on a connection or a transaction. Placeholders are `$1`, `$2`, … on both databases.
+/// Raw SQL on a connection or a transaction. Parameters are `$1`, `$2`, … on both databases.
 #[async_trait]
 pub trait Sql {
     /// Which SQL it speaks.
@@ -91,7 +91,7 @@ pub fn portion(left: usize) -> Option<usize> {
 /// `($1, $2, $3), ($4, $5, $6)`: the rows of a `VALUES` list. On SQLite `(?, ?, ?), (?, ?, ?)`: the driver looks up the
 /// name of every parameter that has one, and SQLite searches a list for it: quadratic in the number of parameters. So
 /// the statement must have no other parameters before or between them.
-pub fn placeholders(dialect: Dialect, rows: usize, columns: usize) -> String {
+pub fn parameters(dialect: Dialect, rows: usize, columns: usize) -> String {
     use std::fmt::Write;
     if dialect == Dialect::Sqlite {
         let row = format!("({})", vec!["?"; columns].join(", "));
@@ -128,8 +128,8 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_count_on() {
-        assert_eq!(super::placeholders(Dialect::Postgres, 2, 3), "($1, $2, $3), ($4, $5, $6)");
-        assert_eq!(super::placeholders(Dialect::Sqlite, 2, 3), "(?, ?, ?), (?, ?, ?)");
+    fn parameters_count_on() {
+        assert_eq!(super::parameters(Dialect::Postgres, 2, 3), "($1, $2, $3), ($4, $5, $6)");
+        assert_eq!(super::parameters(Dialect::Sqlite, 2, 3), "(?, ?, ?), (?, ?, ?)");
     }
 }

@@ -7,7 +7,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use customization_domain::ports::{Effect, Entry, Word};
 use data::{
     Dialect, Sql, Store, Tx,
-    sql::{placeholders, portion},
+    sql::{parameters, portion},
 };
 use rapport_proto::feed::v1::{DecisionRecorded, event::Event};
 use sea_orm::Value;
@@ -173,7 +173,7 @@ async fn insert_rows<const N: usize>(
     while let Some(size) = portion(rows.len()) {
         let mut values = Vec::with_capacity(size * N);
         rows.by_ref().take(size).for_each(|row| values.extend(row));
-        let sql = format!("INSERT INTO {into} VALUES {}", placeholders(Dialect::Sqlite, size, N));
+        let sql = format!("INSERT INTO {into} VALUES {}", parameters(Dialect::Sqlite, size, N));
         tx.conn().run(&sql, values).await?;
     }
     Ok(())

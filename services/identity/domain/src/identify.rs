@@ -115,7 +115,7 @@ impl Identify {
         wrong.add_if(
             observed_at > now + MAX_AHEAD,
             "observed_at",
-            "lies more than 5 minutes ahead; give the time at which the source saw it, or leave it out for now",
+            "lies more than 5 minutes ahead; give the time at which the source saw it, or none: then it is the present",
         );
         wrong.done()?;
         let key = if input.source_record_id.is_empty() {

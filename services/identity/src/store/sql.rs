@@ -19,7 +19,7 @@ impl Params {
         Self { dialect, values: vec![tenant.as_str().into()] }
     }
 
-    /// Adds one; gives its placeholder.
+    /// Adds one; gives its name.
     pub(super) fn add(&mut self, value: impl Into<Value>) -> String {
         self.values.push(value.into());
         format!("${}", self.values.len())
@@ -71,7 +71,7 @@ pub(super) async fn insert<C: ConnectionTrait + Sync>(
     while let Some(size) = data::sql::portion(rows.len()) {
         let values: Vec<Value> = rows.by_ref().take(size).flatten().collect();
         let sql =
-            format!("INSERT INTO {into} VALUES {} {then}", data::sql::placeholders(Sql::dialect(conn), size, columns));
+            format!("INSERT INTO {into} VALUES {} {then}", data::sql::parameters(Sql::dialect(conn), size, columns));
         touched += conn.run(&sql, values).await?;
     }
     Ok(touched)

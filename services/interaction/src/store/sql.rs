@@ -19,7 +19,7 @@ impl Params {
         Self { dialect, values: vec![tenant.as_str().into()] }
     }
 
-    /// Adds one; gives its placeholder.
+    /// Adds one; gives its name.
     pub(super) fn add(&mut self, value: impl Into<Value>) -> String {
         self.values.push(value.into());
         format!("${}", self.values.len())
@@ -129,7 +129,7 @@ impl Table {
         while let Some(size) = data::sql::portion(rows.len()) {
             let mut values: Vec<Value> = Vec::with_capacity(size * self.columns.len());
             values.extend(rows.by_ref().take(size).flatten());
-            let places = data::sql::placeholders(Dialect::Sqlite, size, self.columns.len());
+            let places = data::sql::parameters(Dialect::Sqlite, size, self.columns.len());
             let sql = format!("INSERT INTO {} ({}) VALUES {places} {then}", self.name, self.names());
             touched += conn.run(&sql, values).await?;
         }

@@ -139,7 +139,7 @@ async fn floor(tx: &data::Tx) -> Result<(), terms::Fault> {
             values.push(b"{\"n\":1.0}".to_vec().into());
         }
         let sql =
-            format!("INSERT INTO floor ({COLUMNS}) VALUES {}", data::sql::placeholders(data::Dialect::Sqlite, 250, 16));
+            format!("INSERT INTO floor ({COLUMNS}) VALUES {}", data::sql::parameters(data::Dialect::Sqlite, 250, 16));
         tx.conn().run(&sql, values).await?;
     }
     Ok(())

@@ -26,7 +26,7 @@ impl Params {
         Self { dialect, values: vec![tenant.as_str().into()] }
     }
 
-    /// Adds a value; gives its placeholder.
+    /// Adds a value; gives its name.
     pub(super) fn add(&mut self, value: impl Into<Value>) -> String {
         self.values.push(value.into());
         format!("${}", self.values.len())
@@ -256,7 +256,7 @@ fn chunks(tenant: &Tenant, mut columns: Vec<(&str, Column)>) -> Vec<(String, Vec
             values.push(tenant.as_str().into());
             values.extend(columns.iter_mut().map(|(_, column)| column.value(row)));
         }
-        pieces.push((data::sql::placeholders(Dialect::Sqlite, size, width), values));
+        pieces.push((data::sql::parameters(Dialect::Sqlite, size, width), values));
         at += size;
     }
     pieces

@@ -12,7 +12,7 @@ use super::{Entry, kind};
 use crate::{
     config::Dialect,
     sealer::Sealer,
-    sql::{Sql, column, placeholders, portion},
+    sql::{Sql, column, parameters, portion},
 };
 
 /// What a transaction is about to publish.
@@ -101,7 +101,7 @@ async fn insert_sqlite<C: ConnectionTrait + Sync>(
         }
         let sql = format!(
             "INSERT INTO feed_entry (partition, tenant, customer, kind, actor, at, event) VALUES {}",
-            placeholders(Dialect::Sqlite, size, 7)
+            parameters(Dialect::Sqlite, size, 7)
         );
         // There is one writer, and numbers are given out one after the other: the last says the others. `RETURNING`
         // would build a temporary table, and send each row from the driver's thread.

@@ -12,7 +12,7 @@ use terms::{Fault, PARTITIONS, Position, Service};
 
 use crate::{
     config::Dialect,
-    sql::{Sql, column, placeholders},
+    sql::{Sql, column, parameters},
     store::{Store, Tx},
 };
 
@@ -83,7 +83,7 @@ impl Replica {
                 let sql = format!(
                     "INSERT INTO feed_cursor (consumer, service, partition, xid, seq, owner, lease_until) VALUES {} \
                      ON CONFLICT (consumer, service, partition) DO NOTHING",
-                    placeholders(tx.dialect(), usize::from(PARTITIONS), 7)
+                    parameters(tx.dialect(), usize::from(PARTITIONS), 7)
                 );
                 tx.conn().run(&sql, values).await.map(drop)
             }
