@@ -88,6 +88,26 @@ pub fn portion(left: usize) -> Option<usize> {
     PORTIONS.into_iter().find(|size| *size <= left)
 }
 
+/// Runs `INSERT INTO <into> VALUES <rows> <then>` for all rows, in a few statements; how many rows they touched. `then`
+/// has no parameters.
+///
+/// # Errors
+/// See [`fault`](crate::fault).
+pub async fn insert_rows<C, Row>(conn: &C, into: &str, rows: Vec<Row>, then: &str) -> Result<u64, Fault>
+where
+    C: ConnectionTrait + Sync,
+    Row: IntoIterator<Item = Value> + Send,
+{
+    let mut rows = rows.into_iter();
+    let mut touched = 0;
+    while let Some(size) = portion(rows.len()) {
+        let values: Vec<Value> = rows.by_ref().take(size).flatten().collect();
+        let places = parameters(conn.dialect(), size, values.len() / size);
+        touched += conn.run(&format!("INSERT INTO {into} VALUES {places} {then}"), values).await?;
+    }
+    Ok(touched)
+}
+
 /// `($1, $2, $3), ($4, $5, $6)`: the rows of a `VALUES` list. On SQLite `(?, ?, ?), (?, ?, ?)`: the driver looks up the
 /// name of every parameter that has one, and SQLite searches a list for it: quadratic in the number of parameters. So
 /// the statement must have no other parameters before or between them.

@@ -5,10 +5,7 @@ use std::sync::Arc;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use customization_domain::ports::{Effect, Entry, Word};
-use data::{
-    Dialect, Sql, Store, Tx,
-    sql::{parameters, portion},
-};
+use data::{Dialect, Sql, Store, Tx, sql::insert_rows};
 use rapport_proto::feed::v1::{DecisionRecorded, event::Event};
 use sea_orm::Value;
 use terms::{CustomerId, Fault, Once, Reason, Revision, Service, Written, partition};
@@ -143,9 +140,11 @@ async fn insert(tx: &Tx, entries: &[Entry]) -> Result<(), Fault> {
         .collect();
     match tx.dialect() {
         Dialect::Sqlite => {
-            insert_rows(tx, DECISION, entries.iter().map(|entry| decision(tx, entry))).await?;
-            insert_rows(tx, EFFECT, effects.iter().map(|(entry, effect, customer)| row(entry, effect, *customer)))
-                .await?;
+            let decisions: Vec<_> = entries.iter().map(|entry| decision(tx, entry)).collect();
+            insert_rows(tx.conn(), DECISION, decisions, "").await?;
+            let effects: Vec<_> =
+                effects.iter().map(|(entry, effect, customer)| row(entry, effect, *customer)).collect();
+            insert_rows(tx.conn(), EFFECT, effects, "").await?;
         }
         Dialect::Postgres => {
             unnest_decisions(tx, entries).await?;
@@ -163,21 +162,6 @@ async fn insert(tx: &Tx, entries: &[Entry]) -> Result<(), Fault> {
 const DECISION: &str =
     "decision (tenant, id, customer, arrived_as, arrived_via, touchpoint, catalog_version, at, inputs, body)";
 const EFFECT: &str = "decision_effect (tenant, decision, kind, word, customer, at, changed, exclusions)";
-
-/// Rows of `VALUES`, in statements of a few sizes.
-async fn insert_rows<const N: usize>(
-    tx: &Tx,
-    into: &str,
-    mut rows: impl ExactSizeIterator<Item = [Value; N]>,
-) -> Result<(), Fault> {
-    while let Some(size) = portion(rows.len()) {
-        let mut values = Vec::with_capacity(size * N);
-        rows.by_ref().take(size).for_each(|row| values.extend(row));
-        let sql = format!("INSERT INTO {into} VALUES {}", parameters(Dialect::Sqlite, size, N));
-        tx.conn().run(&sql, values).await?;
-    }
-    Ok(())
-}
 
 fn sealed(tx: &Tx, entry: &Entry) -> Vec<u8> {
     tx.sealer().seal(&entry.tenant, entry.customer.unwrap_or(NOBODY), &entry.body)

@@ -2,16 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use data::Sql;
+use data::{Sql, sql::insert_rows};
 use identity_domain::{Batch, Node, View};
 use sea_orm::{DatabaseTransaction, Value};
 use terms::{CustomerId, Fault, Timestamp};
 
-use super::{
-    load::Loaded,
-    sealed::Sealing,
-    sql::{Params, insert},
-};
+use super::{load::Loaded, sealed::Sealing, sql::Params};
 use crate::store::kind_code;
 
 pub(super) async fn save(
@@ -78,7 +74,7 @@ impl Saving<'_> {
             ]
         });
         let into = "alias (tenant, id, customer, merge_id, created_at, merged_at)";
-        insert(self.conn, into, rows.collect(), "").await.map(drop)
+        insert_rows(self.conn, into, rows.collect(), "").await.map(drop)
     }
 
     async fn customers(&self) -> Result<(), Fault> {
@@ -101,7 +97,7 @@ impl Saving<'_> {
         let then = "ON CONFLICT (tenant, id) DO UPDATE SET kind = excluded.kind, golden = excluded.golden, \
                     record_count = excluded.record_count, confidence = excluded.confidence, \
                     updated_at = excluded.updated_at, version = excluded.version";
-        insert(self.conn, into, rows, then).await.map(drop)
+        insert_rows(self.conn, into, rows, then).await.map(drop)
     }
 
     async fn records(&self) -> Result<(), Fault> {
@@ -122,7 +118,7 @@ impl Saving<'_> {
         }
         let into = "record (tenant, id, home, source, source_record_id, facts, observed_at, created_at)";
         let then = "ON CONFLICT (tenant, id) DO UPDATE SET facts = excluded.facts, observed_at = excluded.observed_at";
-        insert(self.conn, into, rows, then).await.map(drop)
+        insert_rows(self.conn, into, rows, then).await.map(drop)
     }
 
     async fn claims(&self) -> Result<(), Fault> {
@@ -156,7 +152,7 @@ impl Saving<'_> {
                     verified_observed_at = excluded.verified_observed_at, \
                     verified_record_time = excluded.verified_record_time, \
                     first_seen = excluded.first_seen, last_seen = excluded.last_seen";
-        insert(self.conn, into, rows, then).await.map(drop)
+        insert_rows(self.conn, into, rows, then).await.map(drop)
     }
 
     async fn leads(&self) -> Result<(), Fault> {
@@ -167,7 +163,7 @@ impl Saving<'_> {
         }
         // On PostgreSQL the row is there already, without a customer, to hold the lock.
         let then = "ON CONFLICT (tenant, key) DO UPDATE SET customer = excluded.customer, record = excluded.record";
-        insert(self.conn, "lookup (tenant, key, customer, record)", rows, then).await.map(drop)
+        insert_rows(self.conn, "lookup (tenant, key, customer, record)", rows, then).await.map(drop)
     }
 
     async fn history(&self) -> Result<(), Fault> {
@@ -185,6 +181,6 @@ impl Saving<'_> {
             ]
         });
         let into = "history (tenant, customer, id, kind, loser, record, actor, reason, at)";
-        insert(self.conn, into, rows.collect(), "").await.map(drop)
+        insert_rows(self.conn, into, rows.collect(), "").await.map(drop)
     }
 }

@@ -1,7 +1,7 @@
 //! The little SQL that differs between the two databases: lists of keys, and many rows at once.
 
-use data::{Dialect, Sql};
-use sea_orm::{ConnectionTrait, QueryResult, TryGetable, Value};
+use data::Dialect;
+use sea_orm::{QueryResult, TryGetable, Value};
 use terms::{CustomerId, Fault, Id, IdKind, Tenant, Timestamp};
 use uuid::Uuid;
 
@@ -56,25 +56,6 @@ impl Params {
     pub(super) fn values(self) -> Vec<Value> {
         self.values
     }
-}
-
-/// Runs `INSERT INTO <into> VALUES <rows> <then>` for all rows.
-pub(super) async fn insert<C: ConnectionTrait + Sync>(
-    conn: &C,
-    into: &str,
-    rows: Vec<Vec<Value>>,
-    then: &str,
-) -> Result<u64, Fault> {
-    let columns = rows.first().map_or(0, Vec::len);
-    let mut rows = rows.into_iter();
-    let mut touched = 0;
-    while let Some(size) = data::sql::portion(rows.len()) {
-        let values: Vec<Value> = rows.by_ref().take(size).flatten().collect();
-        let sql =
-            format!("INSERT INTO {into} VALUES {} {then}", data::sql::parameters(Sql::dialect(conn), size, columns));
-        touched += conn.run(&sql, values).await?;
-    }
-    Ok(touched)
 }
 
 /// The column at `place`.

@@ -1,6 +1,6 @@
 //! The little SQL that differs between the two databases: lists of keys, and many rows at once.
 
-use data::{Dialect, Sql};
+use data::{Dialect, Sql, sql::insert_rows};
 use sea_orm::{ConnectionTrait, QueryResult, TryGetable, Value, sea_query::ArrayType};
 use terms::{Fault, Id, IdKind, Tenant, Timestamp};
 use uuid::Uuid;
@@ -116,24 +116,8 @@ impl Table {
         }
         match Sql::dialect(conn) {
             Dialect::Postgres => self.insert_postgres(conn, rows, then).await,
-            Dialect::Sqlite => self.insert_sqlite(conn, rows, then).await,
+            Dialect::Sqlite => insert_rows(conn, &format!("{} ({})", self.name, self.names()), rows, then).await,
         }
-    }
-
-    async fn insert_sqlite<C>(&self, conn: &C, rows: Vec<Vec<Value>>, then: &str) -> Result<u64, Fault>
-    where
-        C: ConnectionTrait + Sync,
-    {
-        let mut rows = rows.into_iter();
-        let mut touched = 0;
-        while let Some(size) = data::sql::portion(rows.len()) {
-            let mut values: Vec<Value> = Vec::with_capacity(size * self.columns.len());
-            values.extend(rows.by_ref().take(size).flatten());
-            let places = data::sql::parameters(Dialect::Sqlite, size, self.columns.len());
-            let sql = format!("INSERT INTO {} ({}) VALUES {places} {then}", self.name, self.names());
-            touched += conn.run(&sql, values).await?;
-        }
-        Ok(touched)
     }
 
     async fn insert_postgres<C>(&self, conn: &C, rows: Vec<Vec<Value>>, then: &str) -> Result<u64, Fault>
