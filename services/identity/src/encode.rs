@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use host::encode::{identifier, json, timestamp};
 use identity_domain::{
-    Customer, CustomerIdentifier, Evidence, Guard, HistoryEntry, HistoryKind, Identified, Kind, MatchReason,
-    TraitValue, lookup_customer::Match,
+    Customer, CustomerIdentifier, Evidence, Guard, HistoryEntry, HistoryKind, Identified, Kind, MatchReason, TraitValue,
+    lookup_customer::Match,
 };
 use prost_types::Struct;
 use rapport_proto::{identity::v1 as wire, r#type::v1::CustomerKind};
@@ -108,12 +108,15 @@ fn match_reason(reason: &MatchReason, claims: &[Identifier]) -> wire::MatchReaso
     }
 }
 
-fn refusal(refusal: &identity_domain::Refusal) -> wire::Refusal {
+/// Something that a guard refused.
+pub(crate) fn refusal(refusal: &identity_domain::Refusal) -> wire::Refusal {
     wire::Refusal { guard: guard(refusal.guard).into(), detail: refusal.detail.clone(), ..wire::Refusal::default() }
 }
 
 fn guard(guard: Guard) -> wire::IdentityGuard {
     match guard {
+        Guard::CannotLink => wire::IdentityGuard::CannotLink,
+        Guard::KindMismatch => wire::IdentityGuard::KindMismatch,
         Guard::StaleRecord => wire::IdentityGuard::StaleRecord,
     }
 }

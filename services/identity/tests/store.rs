@@ -1,6 +1,6 @@
 //! The store sits the exam of its domain on SQLite and PostgreSQL, and the feed tells what happened and no more.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use data::{FeedSource, Sql, Watch, WatchFrom};
 use futures::StreamExt;
@@ -39,6 +39,38 @@ async fn edges_in_any_order_and_at_once_make_one_person() {
 async fn two_clients_with_overlapping_identifiers_make_one_person() {
     for store in stores(Service::Identity, migrations).await {
         contract::two_clients_one_person(customers(&store), 1_000).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn merge_then_split_is_as_if_nothing_had_happened() {
+    for store in stores(Service::Identity, migrations).await {
+        let histories = if store.name() == "postgres" { 100 } else { 1_000 };
+        contract::merge_then_split_is_as_if_nothing_had_happened(customers(&store), histories).await;
+        assert_eq!(store.idle_in_transaction().await, 0);
+    }
+}
+
+/// Clients that identify, merge and split the same people at once, on two replicas; then an audit. Longer and with more:
+/// `RAPPORT_AUDIT_SECONDS`, `RAPPORT_AUDIT_CLIENTS`.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_follows_from_the_evidence() {
+    let given = |name: &str, or: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(or);
+    let time = Duration::from_secs(given("RAPPORT_AUDIT_SECONDS", 4));
+    let clients = given("RAPPORT_AUDIT_CLIENTS", 12) as usize;
+    for store in stores(Service::Identity, migrations).await {
+        let customers: Arc<dyn Customers> = match store.name() {
+            "postgres" => {
+                let ids = Arc::new(Ids::new(Arc::new(SystemClock)));
+                let second = SqlCustomers::new(store.another().await, ids, Marks::in_process());
+                Arc::new(Alternating { stores: [customers(&store), Arc::new(second)], turn: Default::default() })
+            }
+            _ => customers(&store),
+        };
+        let tally = contract::all_follows_from_the_evidence(customers, clients, 60, time).await;
+        println!("{}: {tally:?}", store.name());
+        assert!(tally.merged > 0 && tally.split > 0, "{}: {tally:?}", store.name());
+        assert_eq!(store.idle_in_transaction().await, 0);
     }
 }
 
@@ -164,7 +196,8 @@ impl Alternating {
 mod alternating {
     use async_trait::async_trait;
     use identity_domain::{
-        Claim, Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Lead, Record, Verdicts,
+        Claim, Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Lead, Merge, MergeCustomers, Merged,
+        Parted, Record, SplitCustomer, Verdicts,
         list_customers::ListQuery,
     };
     use terms::{Caller, CustomerId, Fault, Identifier, Once, Tenant, Written};
@@ -183,6 +216,25 @@ mod alternating {
         }
         async fn identify_many(&self, caller: &Caller, commands: Vec<Identify>) -> Result<Written<Verdicts>, Fault> {
             self.next().identify_many(caller, commands).await
+        }
+        async fn merge(
+            &self,
+            caller: &Caller,
+            once: Option<Once>,
+            command: MergeCustomers,
+        ) -> Result<Written<Merged>, Fault> {
+            self.next().merge(caller, once, command).await
+        }
+        async fn split(
+            &self,
+            caller: &Caller,
+            once: Option<Once>,
+            command: SplitCustomer,
+        ) -> Result<Written<Parted>, Fault> {
+            self.next().split(caller, once, command).await
+        }
+        async fn merges(&self, tenant: &Tenant, id: CustomerId) -> Result<Vec<Merge>, Fault> {
+            self.next().merges(tenant, id).await
         }
         async fn leads(&self, tenant: &Tenant, identifiers: &[Identifier]) -> Result<Vec<Option<Lead>>, Fault> {
             self.next().leads(tenant, identifiers).await

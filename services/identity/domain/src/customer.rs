@@ -35,7 +35,7 @@ impl Kind {
 }
 
 /// A golden trait with its provenance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TraitValue {
     /// The trait.
     pub name: String,
@@ -52,7 +52,7 @@ pub struct TraitValue {
 }
 
 /// An identifier of a customer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CustomerIdentifier {
     /// Namespace and normalised value.
     pub identifier: Identifier,
@@ -69,7 +69,7 @@ pub struct CustomerIdentifier {
 }
 
 /// A customer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Customer {
     /// Its id.
     pub id: CustomerId,
@@ -94,7 +94,8 @@ pub struct Customer {
 }
 
 impl Customer {
-    /// Puts a customer together from its state, the claims of its records (with the source of each) and its aliases.
+    /// Puts a customer together from its state, the linked claims of its records (with the source of each) and its
+    /// aliases.
     pub fn assemble(state: CustomerState, claims: Vec<(String, Claim)>, mut aliases: Vec<CustomerId>) -> Self {
         aliases.sort_unstable();
         let Golden { traits, kind } = state.golden;
@@ -125,8 +126,13 @@ impl Customer {
 
     /// The etag of this state.
     pub fn etag(&self) -> String {
-        format!("{:x}-{:x}", self.version, self.updated_at.micros())
+        etag(self.version, self.updated_at)
     }
+}
+
+/// Tells states of one customer apart.
+pub(crate) fn etag(version: i64, updated_at: Timestamp) -> String {
+    format!("{version:x}-{:x}", updated_at.micros())
 }
 
 /// Joins the claims of several records on one identifier: seen first and last by any, verified by any, brought by the

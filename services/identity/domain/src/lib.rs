@@ -11,6 +11,8 @@
 //! | [`golden`] | survivorship: which value of a trait wins, and why |
 //! | [`customer`] | [`Customer`]: all of it, as readers see it |
 //! | [`view`] | [`View`]: the part of the graph that a decision reads; how a change alters it |
+//! | [`merge_customers`], [`split_customer`] | `MergeCustomers` and `SplitCustomer`: by hand, and back |
+//! | [`cannot_link`] | pairs that must not become one |
 //! | [`identify`] | `Identify`: check, then decide; [`identify_stream`] folds many into one [`Batch`] |
 //! | [`lookup_customer`], [`list_customers`], [`list_identity_history`] | the reading verbs that have rules of their own |
 //! | [`history`] | everything that happened to identities, with actor and reason |
@@ -20,6 +22,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cannot_link;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod customer;
@@ -31,13 +34,16 @@ pub mod list_customers;
 pub mod list_identity_history;
 pub mod lookup_customer;
 pub mod memory;
+pub mod merge_customers;
 pub mod name;
 pub mod normalise;
 pub mod policy;
 pub mod ports;
 pub mod record;
+pub mod split_customer;
 pub mod view;
 
+pub use cannot_link::{CannotLink, CannotLinkId};
 pub use customer::{Customer, CustomerIdentifier, Kind, TraitValue};
 pub use golden::Golden;
 pub use history::{Detail, HistoryEntry, HistoryId, HistoryKind};
@@ -45,7 +51,9 @@ pub use identify::{ClaimInput, Evidence, Guard, Identified, Identify, IdentifyIn
 pub use identify_stream::{Batch, News, identify_all};
 pub use list_identity_history::HistoryQuery;
 pub use memory::MemoryCustomers;
+pub use merge_customers::{MergeCustomers, Merged};
 pub use policy::Policy;
 pub use ports::{Customers, Verdicts};
 pub use record::{Claim, Facts, Observed, Record, RecordId, RecordKey, SourceKey};
-pub use view::{CustomerState, Lead, Merge, Moment, Node, View};
+pub use split_customer::{Parted, Split, SplitCustomer};
+pub use view::{Bond, CustomerState, Lead, Merge, Moment, Node, View};

@@ -100,7 +100,8 @@ pub struct Record {
     pub source: String,
     /// The source's own key, if it gave one.
     pub source_record_id: Option<String>,
-    /// The customer that it arrived at. It never changes: merges are found by resolving it.
+    /// The id that it belongs to: the one to which its identifiers led when it arrived. Merges are found by resolving it;
+    /// only a split gives it another.
     pub home: CustomerId,
     /// What it says.
     pub facts: Facts,
@@ -123,7 +124,8 @@ pub struct Claim {
     pub first_seen: Timestamp,
     /// The latest observation (event time).
     pub last_seen: Timestamp,
-    /// The probability that the two ends belong together; 1 for a unique identifier, which is certain by policy.
+    /// The probability that the two ends belong together; 1 for a unique identifier, which is certain by policy; 0 where
+    /// the link was refused or taken apart.
     pub certainty: f64,
     /// Who made the edge.
     pub actor: String,
@@ -136,13 +138,21 @@ impl Claim {
     pub fn absorb(&mut self, new: &Self) -> bool {
         self.first_seen = self.first_seen.min(new.first_seen);
         self.last_seen = self.last_seen.max(new.last_seen);
-        let Some(verified) = new.verified else { return false };
-        if self.verified.is_some_and(|known| known.outlasts(&verified)) {
-            return false;
+        let before = (self.links(), self.is_verified());
+        // What was linked once stays so: only a split takes a link apart.
+        self.certainty = self.certainty.max(new.certainty);
+        if let Some(verified) = new.verified
+            && !self.verified.is_some_and(|known| known.outlasts(&verified))
+        {
+            self.verified = Some(verified);
         }
-        let before = self.is_verified();
-        self.verified = Some(verified);
-        before != self.is_verified()
+        before != (self.links(), self.is_verified())
+    }
+
+    /// Whether it links the identifier to the record's customer. If not, a guard refused the link, and the edge is kept
+    /// because the source said it.
+    pub fn links(&self) -> bool {
+        self.certainty > 0.0
     }
 
     /// Whether the source says, at present, that it has proof.

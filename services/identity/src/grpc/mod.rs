@@ -7,6 +7,8 @@ mod identify_stream;
 mod list_customers;
 mod list_identity_history;
 mod lookup_customer;
+mod merge_customers;
+mod split_customer;
 
 use std::sync::Arc;
 
@@ -70,8 +72,6 @@ pub const ACCESS: &[(&str, Access)] = &[
 
 /// RPCs that are declared, and come with a later release.
 pub const NOT_YET_SERVED: &[&str] = &[
-    rpc!("MergeCustomers"),
-    rpc!("SplitCustomer"),
     rpc!("ExplainIdentity"),
     rpc!("ListMatchCandidates"),
     rpc!("DecideMatchCandidate"),
@@ -147,16 +147,16 @@ impl identity_service_server::IdentityService for Handler {
 
     async fn merge_customers(
         &self,
-        _: Request<MergeCustomersRequest>,
+        request: Request<MergeCustomersRequest>,
     ) -> Result<Response<MergeCustomersResponse>, Status> {
-        later!("MergeCustomers")
+        unary!(self, request, merge_customers)
     }
 
     async fn split_customer(
         &self,
-        _: Request<SplitCustomerRequest>,
+        request: Request<SplitCustomerRequest>,
     ) -> Result<Response<SplitCustomerResponse>, Status> {
-        later!("SplitCustomer")
+        unary!(self, request, split_customer)
     }
 
     async fn explain_identity(

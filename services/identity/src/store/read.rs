@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use data::{Dialect, Sql};
 use identity_domain::{
-    Claim, Customer, CustomerState, HistoryEntry, HistoryQuery, Lead, Observed, Record, RecordId,
+    Claim, Customer, CustomerState, HistoryEntry, HistoryQuery, Lead, Merge, Observed, Record, RecordId,
     list_customers::{ListQuery, SortField},
 };
 use sea_orm::{DatabaseConnection, QueryResult};
@@ -17,7 +17,7 @@ use super::{
     load::{SURVIVOR, homes},
     rows,
     sealed::{Key, Sealing, identifier_key},
-    sql::{CHUNK, Params, column, id, resolved, time},
+    sql::{CHUNK, Params, column, id, optional_id, resolved, time},
 };
 
 /// Reads for one tenant.
@@ -91,11 +91,10 @@ impl Reading<'_> {
             match column::<i32>(&row, 0)? {
                 0 => parts.state = Some(self.state(&row)?),
                 1 => parts.aliases.push(id(&row, 2)?),
-                _ => parts.claims.push((column(&row, 3)?, self.claim(&row)?)),
+                _ => parts.claims.push((optional_id(&row, 11)?, column(&row, 3)?, self.claim(&row)?)),
             }
         }
-        let customers = parts.into_values().filter_map(|p| Some(Customer::assemble(p.state?, p.claims, p.aliases)));
-        Ok(customers.collect())
+        Ok(parts.into_values().filter_map(Parts::assemble).collect())
     }
 
     /// Of part 0 of [`whole`].
@@ -187,6 +186,14 @@ impl Reading<'_> {
             .collect()
     }
 
+    pub(super) async fn merges(&self, customer: CustomerId) -> Result<Vec<Merge>, Fault> {
+        let Some(customer) = self.resolve(&[customer]).await?.pop().flatten() else { return Ok(Vec::new()) };
+        let mut params = self.params();
+        let among = params.ids([customer]);
+        let sql = format!("SELECT {} FROM alias a WHERE a.tenant = $1 AND a.customer {among}", rows::MERGE);
+        self.conn.rows(&sql, params.values()).await?.iter().map(rows::merge).collect()
+    }
+
     pub(super) async fn history(&self, customer: CustomerId, query: HistoryQuery) -> Result<Vec<HistoryEntry>, Fault> {
         let Some(customer) = self.resolve(&[customer]).await?.pop().flatten() else { return Ok(Vec::new()) };
         let mut params = self.params();
@@ -215,17 +222,29 @@ impl Reading<'_> {
 struct Parts {
     state: Option<CustomerState>,
     aliases: Vec<CustomerId>,
-    claims: Vec<(String, Claim)>,
+    /// Whom the identifier leads to, the source of the record, the edge.
+    claims: Vec<(Option<CustomerId>, String, Claim)>,
+}
+
+impl Parts {
+    fn assemble(self) -> Option<Customer> {
+        let state = self.state?;
+        // An identifier that leads to somebody else is one that was refused, or that has moved on.
+        let own = |lead: &CustomerId| *lead == state.id || self.aliases.contains(lead);
+        let claims = self.claims.into_iter().filter(|(lead, _, _)| lead.as_ref().is_none_or(own));
+        let claims = claims.map(|(_, source, claim)| (source, claim)).collect();
+        Some(Customer::assemble(state, claims, self.aliases))
+    }
 }
 
 /// Everything of the customers that the query `root` selects, in one statement, so that all of it is of one moment.
 /// The first column says what a row is: 0 a customer, 1 an alias, 2 an edge.
 ///
-/// | | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10 |
-/// |---|---|---|---|---|---|---|---|---|---|---|
-/// | 0 | customer | | | | golden | record_count | created_at | updated_at | version | confidence |
-/// | 1 | customer | alias | | | | | | | | |
-/// | 2 | customer | home | source | namespace | value | first_seen | last_seen | created_at | verified | certainty |
+/// | | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10 | 11 |
+/// |---|---|---|---|---|---|---|---|---|---|---|---|
+/// | 0 | customer | | | | golden | record_count | created_at | updated_at | version | confidence | |
+/// | 1 | customer | alias | | | | | | | | | |
+/// | 2 | customer | home | source | namespace | value | first_seen | last_seen | created_at | verified | certainty | lead |
 fn whole(dialect: Dialect, root: &str) -> String {
     let (bytes, uuid, double) = match dialect {
         Dialect::Postgres => ("BYTEA", "UUID", "DOUBLE PRECISION"),
@@ -238,18 +257,19 @@ fn whole(dialect: Dialect, root: &str) -> String {
            UNION ALL SELECT a.id, a.customer FROM root CROSS JOIN alias a \
            WHERE a.tenant = $1 AND a.customer = root.id) \
          SELECT 0, c.id, CAST(NULL AS {uuid}), CAST(NULL AS TEXT), CAST(NULL AS TEXT), c.golden, c.record_count, \
-           c.created_at, c.updated_at, c.version, c.confidence \
+           c.created_at, c.updated_at, c.version, c.confidence, CAST(NULL AS {uuid}) \
          FROM root CROSS JOIN customer c WHERE c.tenant = $1 AND c.id = root.id \
          UNION ALL \
          SELECT 1, h.customer, h.id, CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS {bytes}), \
            CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), \
-           CAST(NULL AS {double}) \
+           CAST(NULL AS {double}), CAST(NULL AS {uuid}) \
          FROM home h WHERE h.id <> h.customer \
          UNION ALL \
          SELECT 2, h.customer, r.home, r.source, e.namespace, e.value, e.first_seen, e.last_seen, e.created_at, \
            CASE WHEN e.verified IS NULL THEN CAST(NULL AS BIGINT) WHEN e.verified THEN CAST(1 AS BIGINT) \
-           ELSE CAST(0 AS BIGINT) END, e.certainty \
+           ELSE CAST(0 AS BIGINT) END, e.certainty, l.customer \
          FROM home h CROSS JOIN record r CROSS JOIN evidence e \
+         LEFT JOIN lookup l ON l.tenant = $1 AND l.key = e.key \
          WHERE r.tenant = $1 AND r.home = h.id AND e.tenant = $1 AND e.record = r.id"
     )
 }

@@ -1,6 +1,6 @@
 //! Rows to domain values.
 
-use identity_domain::{Claim, CustomerState, HistoryEntry, HistoryKind, Observed, Record};
+use identity_domain::{Bond, Claim, CustomerState, HistoryEntry, HistoryKind, Merge, Observed, Record};
 use sea_orm::QueryResult;
 use terms::{CustomerId, Fault, Identifier, Timestamp};
 
@@ -72,9 +72,28 @@ pub(super) fn claim(sealing: Sealing<'_>, row: &QueryResult) -> Result<Claim, Fa
     })
 }
 
+/// The columns that [`merge`] reads.
+pub(super) const MERGE: &str = "a.id, a.customer, a.merge_id, a.created_at, a.merged_at, a.here, a.there, a.bond, a.certainty";
+
+/// What made an alias; the survivor is whom it leads to now.
+pub(super) fn merge(row: &QueryResult) -> Result<Merge, Fault> {
+    let (loser, survivor) = (id(row, 0)?, id(row, 1)?);
+    let bond: String = column(row, 7)?;
+    Ok(Merge {
+        id: id(row, 2)?,
+        loser,
+        loser_created_at: time(row, 3)?,
+        survivor,
+        here: optional_id(row, 5)?.unwrap_or(loser),
+        there: optional_id(row, 6)?.unwrap_or(survivor),
+        bond: Bond::parse(&bond).ok_or_else(|| Fault::internal(format!("an alias has the unknown bond {bond}")))?,
+        certainty: column(row, 8)?,
+        at: time(row, 4)?,
+    })
+}
+
 /// The columns that [`history`] reads.
-pub(super) const HISTORY: &str =
-    "h.id, h.kind, h.customer, h.loser, h.record, h.actor, h.reason, h.at, h.mirror, h.detail";
+pub(super) const HISTORY: &str = "h.id, h.kind, h.customer, h.loser, h.record, h.actor, h.reason, h.at, h.mirror, h.detail";
 
 pub(super) fn history(sealing: Sealing<'_>, row: &QueryResult) -> Result<HistoryEntry, Fault> {
     let kind: String = column(row, 1)?;

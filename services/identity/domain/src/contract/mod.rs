@@ -1,6 +1,9 @@
 //! The exam that every store of identity sits. Each case has a tenant of its own, so they need no cleaning between.
 
+mod audit;
+mod by_hand;
 mod concurrency;
+mod histories;
 mod identify;
 mod reads;
 
@@ -9,7 +12,11 @@ use std::sync::Arc;
 use serde_json::Value;
 use terms::{Caller, CustomerId, Identifier, Once, Tenant, Timestamp};
 
-pub use self::concurrency::{one_person_from_every_order, two_clients_one_person};
+pub use self::{
+    audit::{Tally, all_follows_from_the_evidence},
+    concurrency::{one_person_from_every_order, two_clients_one_person},
+    histories::merge_then_split_is_as_if_nothing_had_happened,
+};
 use crate::{
     customer::Customer,
     identify::{ClaimInput, Identified, Identify, IdentifyInput},
@@ -24,6 +31,7 @@ use crate::{
 pub async fn run(store: Arc<dyn Customers>) {
     identify::run(&*store).await;
     reads::run(&*store).await;
+    by_hand::run(&*store).await;
 }
 
 /// A caller of the tenant `name`.

@@ -10,7 +10,7 @@ use crate::{
     history::{Detail, HistoryEntry, HistoryId, HistoryKind},
     identify::verdict::{Evidence, Guard, Identified, MatchReason, Refusal},
     record::{Claim, Facts, Observed, Record, SourceKey},
-    view::{Change, CustomerState, Lead, Merge, Moment, Node, View},
+    view::{Bond, Change, CustomerState, Lead, Merge, Moment, Node, View},
 };
 
 /// Decides what a command changes; `None`: nothing at all.
@@ -31,7 +31,8 @@ pub fn decide(view: &View, command: &Identify, moment: Moment<'_>) -> Result<(Op
              create one",
         ));
     }
-    Ok(deciding.change(&found))
+    let (joined, refused) = deciding.joinable(found);
+    Ok(deciding.change(&joined, &refused))
 }
 
 struct Deciding<'a> {
@@ -54,14 +55,46 @@ impl<'a> Deciding<'a> {
         Ok(found)
     }
 
-    fn change(&self, found: &[&CustomerState]) -> (Option<Change>, Identified) {
+    /// Those who become one, the survivor first, and those whom a cannot-link keeps out. The record stays with its own
+    /// customer; a new one goes to the oldest.
+    fn joinable(&self, found: Vec<&'a CustomerState>) -> Sorted<'a> {
+        let own = self.view.lead(&Node::Record(self.command.key.clone())).map(|lead| self.view.resolve(lead.customer));
+        let (first, rest): (Vec<_>, Vec<_>) = found.into_iter().partition(|customer| Some(customer.id) == own);
+        let mut joined: Vec<&CustomerState> = Vec::new();
+        let mut refused = Vec::new();
+        for customer in first.into_iter().chain(rest) {
+            if joined.iter().any(|other| self.view.cannot_link(customer.id, other.id).is_some()) {
+                refused.push(customer);
+            } else {
+                joined.push(customer);
+            }
+        }
+        joined.sort_by_key(|customer| (customer.created_at, customer.id));
+        (joined, refused)
+    }
+
+    /// The id to which a new record belongs: the oldest that leads to those who become one, survivor or alias.
+    fn home(&self, joined: &[&CustomerState]) -> Option<CustomerId> {
+        let leads = self.command.nodes().filter_map(|node| self.view.lead(&node)).map(|lead| lead.customer);
+        leads.filter(|id| joined.iter().any(|customer| customer.id == self.view.resolve(*id))).min()
+    }
+
+    /// The id by which the command leads to `customer`: that of the record, or the oldest.
+    fn origin(&self, customer: CustomerId) -> CustomerId {
+        let own = self.view.lead(&Node::Record(self.command.key.clone()));
+        let leads = self.command.nodes().filter_map(|node| self.view.lead(&node)).map(|lead| lead.customer);
+        let of = |id: &CustomerId| self.view.resolve(*id) == customer;
+        own.map(|lead| lead.customer).filter(of).or_else(|| leads.filter(of).min()).unwrap_or(customer)
+    }
+
+    fn change(&self, found: &[&CustomerState], refused: &[&CustomerState]) -> (Option<Change>, Identified) {
         let (survivor, losers) = match found {
             [first, rest @ ..] => (Some(*first), rest),
             [] => (None, found),
         };
         let mut customer = survivor.cloned().unwrap_or_else(|| self.fresh());
-        let (record, before, lost) = self.record(customer.id);
-        let (claims, edges_changed) = self.claims(&record);
+        let (record, before, lost) = self.record(self.home(found).unwrap_or(customer.id));
+        let (claims, edges_changed) = self.claims(&record, refused);
         let golden_before = customer.golden.clone();
         self.gather(&mut customer, losers, before.as_ref(), &record, found);
         let changed_traits = customer.golden.differing(&golden_before);
@@ -79,20 +112,20 @@ impl<'a> Deciding<'a> {
             customer: Some(customer.id),
             created: survivor.is_none(),
             confidence: customer.confidence,
-            matched_by: self.matches(),
+            matched_by: self.matches(refused),
             merged: merged.iter().map(|merge| merge.loser).collect(),
-            refused: refusals(&lost),
+            refused: refusals(&lost, refused),
             record: Some(record.id),
         };
         if !visible && claims.is_empty() && before.as_ref() == Some(&record) {
             return (None, reply);
         }
-        let lead = Lead { customer: customer.id, record: record.id };
+        let lead = Lead { customer: record.home, record: record.id };
         let change = Change {
             created: survivor.is_none(),
             visible,
-            history: self.history(&customer, &record, before.is_none(), &merged),
-            changed_namespaces: self.new_namespaces(customer.id),
+            history: self.history(&customer, &record, before.is_none(), &merged, if visible { refused } else { &[] }),
+            changed_namespaces: self.new_namespaces(customer.id, refused),
             leads: self.nodes_without_lead().map(|node| (node, lead)).collect(),
             observed_at: self.command.observed_at,
             customer,
@@ -148,17 +181,18 @@ impl<'a> Deciding<'a> {
     }
 
     /// The edges that are new or changed, and whether readers see a difference.
-    fn claims(&self, record: &Record) -> (Vec<Claim>, bool) {
+    fn claims(&self, record: &Record, refused: &[&CustomerState]) -> (Vec<Claim>, bool) {
         let mut changed = Vec::new();
         let mut visible = false;
         for claim in &self.command.claims {
+            let elsewhere = self.leads_to_one_of(&Node::Identifier(claim.identifier.clone()), refused);
             let new = Claim {
                 identifier: claim.identifier.clone(),
                 raw_value: claim.raw_value.clone(),
                 verified: claim.verified.map(|verified| self.observed(verified)),
                 first_seen: self.command.observed_at,
                 last_seen: self.command.observed_at,
-                certainty: CERTAIN,
+                certainty: if elsewhere { 0.0 } else { CERTAIN },
                 actor: self.moment.actor.to_owned(),
                 created_at: self.moment.now,
             };
@@ -206,14 +240,19 @@ impl<'a> Deciding<'a> {
             loser: loser.id,
             loser_created_at: loser.created_at,
             survivor,
+            here: self.origin(loser.id),
+            there: self.origin(survivor),
+            bond: Bond::Identifier,
+            certainty: CERTAIN,
+            at: self.moment.now,
         };
         losers.iter().map(merge).collect()
     }
 
     /// The evidence, the source's own key first.
-    fn matches(&self) -> Vec<MatchReason> {
+    fn matches(&self, refused: &[&CustomerState]) -> Vec<MatchReason> {
         let reasons = self.command.nodes().enumerate().filter_map(|(i, node)| {
-            let lead = self.view.lead(&node)?;
+            let lead = self.view.lead(&node).filter(|_| !self.leads_to_one_of(&node, refused))?;
             let evidence = match (i, &self.command.key.key) {
                 (0, SourceKey::Given(_)) => Evidence::SourceKey,
                 // A key made of the identifiers says nothing that they do not say themselves.
@@ -234,9 +273,14 @@ impl<'a> Deciding<'a> {
         self.view.lead(node).is_some_and(|lead| self.view.resolve(lead.customer) == customer)
     }
 
+    fn leads_to_one_of(&self, node: &Node, customers: &[&CustomerState]) -> bool {
+        customers.iter().any(|customer| self.leads_to(node, customer.id))
+    }
+
     /// Namespaces in which the customer has an identifier that it did not have.
-    fn new_namespaces(&self, customer: CustomerId) -> Vec<String> {
+    fn new_namespaces(&self, customer: CustomerId, refused: &[&CustomerState]) -> Vec<String> {
         let came = self.command.nodes().filter(|node| !self.leads_to(node, customer));
+        let came = came.filter(|node| !self.leads_to_one_of(node, refused));
         let names: BTreeSet<String> = came
             .filter_map(|node| match node {
                 Node::Identifier(identifier) => Some(identifier.namespace),
@@ -252,6 +296,7 @@ impl<'a> Deciding<'a> {
         record: &Record,
         new_record: bool,
         merged: &[Merge],
+        refused: &[&CustomerState],
     ) -> Vec<HistoryEntry> {
         let entry = |id: HistoryId, kind, other, reason| HistoryEntry {
             id,
@@ -275,6 +320,13 @@ impl<'a> Deciding<'a> {
         }
         let merges = merged.iter().map(|m| entry(m.id, HistoryKind::Merge, Some(m.loser), self.shared(m.loser)));
         entries.extend(merges);
+        entries.extend(refused.iter().map(|other| {
+            let id = self.moment.ids.next();
+            let mut entry = entry(id, HistoryKind::Refuse, Some(other.id), self.shared(other.id));
+            entry.detail.guard = Some(Guard::CannotLink);
+            TAKEN_APART.clone_into(&mut entry.detail.sentence);
+            entry
+        }));
         entries
     }
 
@@ -293,13 +345,22 @@ impl<'a> Deciding<'a> {
     }
 }
 
-fn refusals(lost: &[String]) -> Vec<Refusal> {
+/// What a cannot-link says.
+const TAKEN_APART: &str = "the two customers were taken apart by hand, and a cannot-link between them stands";
+
+/// The customers who become one, and those who are kept out.
+type Sorted<'a> = (Vec<&'a CustomerState>, Vec<&'a CustomerState>);
+
+fn refusals(lost: &[String], refused: &[&CustomerState]) -> Vec<Refusal> {
+    let mut refusals: Vec<Refusal> =
+        refused.iter().map(|_| Refusal { guard: Guard::CannotLink, detail: TAKEN_APART.to_owned() }).collect();
     if lost.is_empty() {
-        return Vec::new();
+        return refusals;
     }
     let detail = format!(
         "a newer observation of this record is stored and keeps its values of {} trait(s); the rest was taken",
         lost.len()
     );
-    vec![Refusal { guard: Guard::StaleRecord, detail }]
+    refusals.push(Refusal { guard: Guard::StaleRecord, detail });
+    refusals
 }

@@ -28,6 +28,10 @@ pub struct MatchReason {
 /// What keeps records apart, or keeps a record as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Guard {
+    /// The two sides were split by hand.
+    CannotLink,
+    /// A person, a household and an organisation are never one.
+    KindMismatch,
     /// A newer observation of the same record is stored; it keeps what it says.
     StaleRecord,
 }

@@ -3,14 +3,16 @@
 //! | table | one row for |
 //! |---|---|
 //! | `customer` | each customer, survivors only: the golden record and what is counted |
-//! | `alias` | each id that was merged away: one hop to the survivor |
+//! | `alias` | each id that was merged away: one hop to the survivor, and what holds the two together |
 //! | `lookup` | each identifier and each source key: where it leads |
 //! | `record` | each source record: what it says |
 //! | `evidence` | each edge between a record and an identifier |
+//! | `cannot_link` | each pair of ids that must not become one customer |
 //! | `history` | everything that happened to an identity; twice what concerns two customers |
 //!
-//! `lookup.customer`, `record.home` and `history.customer` name the customer of that time and are never rewritten:
-//! readers go through `alias`. So a merge touches two customers and their aliases, however many records they have.
+//! `lookup.customer`, `record.home`, `history.customer` and `cannot_link` name ids, whoever these mean now: readers go
+//! through `alias`. So a merge touches two customers and their aliases, however many records they have, and a split that
+//! undoes it gives each id back with what belongs to it.
 
 use sea_orm_migration::{
     MigrationTrait, SchemaManager,
@@ -24,6 +26,9 @@ mod m20260102_000004_record;
 mod m20260102_000005_evidence;
 mod m20260102_000006_history;
 mod m20260201_000201_history_detail;
+mod m20260201_000202_alias_bond;
+mod m20260201_000203_record_key;
+mod m20260201_000204_cannot_link;
 
 /// In the order in which they are applied.
 pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
@@ -35,6 +40,9 @@ pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20260102_000005_evidence::Migration),
         Box::new(m20260102_000006_history::Migration),
         Box::new(m20260201_000201_history_detail::Migration),
+        Box::new(m20260201_000202_alias_bond::Migration),
+        Box::new(m20260201_000203_record_key::Migration),
+        Box::new(m20260201_000204_cannot_link::Migration),
     ]
 }
 
