@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 use data::{FeedSource, Sql, Watch, WatchFrom};
 use futures::StreamExt;
 use identity::{SqlCustomers, migrations};
-use identity_domain::{ClaimInput, Customers, Identify, IdentifyInput, Policy, contract};
+use identity_domain::{ClaimInput, Customers, Identify, IdentifyInput, MergeCustomers, Policy, SplitCustomer, contract};
 use profile::Marks;
 use rapport_proto::feed::v1::event::Event;
-use terms::{Caller, CustomerId, Ids, Revision, Service, SystemClock, Timestamp, partition};
+use terms::{Caller, CustomerId, CustomerRef, Ids, Revision, Service, SystemClock, Timestamp, partition};
 use testkit::{TestStore, stores};
 
 fn customers(store: &TestStore) -> Arc<dyn Customers> {
@@ -156,6 +156,80 @@ async fn the_feed_tells_what_changed_and_no_more() {
         assert_eq!(traits.fields.keys().collect::<Vec<_>>(), ["city", "name"], "all of the golden record");
         assert!(merged.revision.covers(&Revision::new()));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_feed_tells_of_merges_and_splits_by_hand() {
+    for store in stores(Service::Identity, migrations).await {
+        let customers = customers(&store);
+        let caller = Caller::all_powerful("default".parse().unwrap(), "tester");
+        let identify = async |command| customers.identify(&caller, None, command).await.unwrap().value;
+        let a = identify(command(&[("crm", "a")], &[("city", "Bonn")], 0)).await.customer.unwrap();
+        let b = identify(command(&[("crm", "b")], &[("name", "B")], 0)).await;
+        let (b, record) = (b.customer.unwrap(), b.record.unwrap());
+        let merge = MergeCustomers {
+            survivor: CustomerRef::Id(a),
+            losers: vec![CustomerRef::Id(b)],
+            reason: "marker-7351".to_owned(),
+            override_guards: false,
+            etag: String::new(),
+            validate_only: false,
+        };
+        customers.merge(&caller, None, merge).await.unwrap();
+        let split = SplitCustomer {
+            customer: CustomerRef::Id(a),
+            identifiers: Vec::new(),
+            records: Vec::new(),
+            alias: Some(b),
+            reason: "marker-7351".to_owned(),
+            etag: String::new(),
+            validate_only: false,
+        };
+        let written = customers.split(&caller, None, split).await.unwrap();
+        for id in [a, b] {
+            let position = written.revision.position(Service::Identity, partition(&caller.tenant, id));
+            assert!(position.is_some(), "{}: the revision covers both", store.name());
+        }
+        let events = events(&store).await;
+        let merged = events.iter().filter_map(|(_, event)| match event {
+            Event::CustomerMerged(merged) => Some((merged.manual, merged.loser.clone())),
+            _ => None,
+        });
+        assert!(merged.clone().count() > 0 && merged.into_iter().all(|found| found == (true, b.to_string())));
+        let split: Vec<_> = events
+            .iter()
+            .filter_map(|(place, event)| match event {
+                Event::CustomerSplit(split) => Some((*place, split.clone())),
+                _ => None,
+            })
+            .collect();
+        let apart = partition(&caller.tenant, a) != partition(&caller.tenant, b);
+        assert_eq!(split.len(), 1 + usize::from(apart), "once in each partition");
+        let (_, told) = &split[0];
+        assert_eq!((&told.from_customer_id, &told.to_customer_id), (&a.to_string(), &b.to_string()));
+        assert_eq!((&told.record_ids, &told.customer_ids), (&vec![record.to_string()], &vec![b.to_string()]));
+        assert_eq!(told.identifiers.iter().map(|i| i.value.as_str()).collect::<Vec<_>>(), ["b"]);
+        let last = |id: CustomerId| {
+            let of = |(place, event): &&(CustomerId, Event)| *place == id && matches!(event, Event::CustomerChanged(_));
+            match events.iter().rev().find(of) {
+                Some((_, Event::CustomerChanged(changed))) => changed.clone(),
+                _ => panic!("{events:?}"),
+            }
+        };
+        let traits = |id| last(id).traits.unwrap().fields.into_iter().filter(|(_, v)| v.kind != null()).collect::<Vec<_>>();
+        assert_eq!(traits(a).iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["city"]);
+        assert_eq!(traits(b).iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["name"]);
+        assert!(last(a).changed_traits.contains(&"name".to_owned()), "what went");
+        let sql = "SELECT reason || actor FROM history";
+        for row in store.reader().rows(sql, vec![]).await.unwrap() {
+            let text: String = row.try_get_by_index(0).unwrap();
+            assert!(!text.contains("marker"), "{}: somebody's words in the clear", store.name());
+        }
+    }
+}
+
+fn null() -> Option<prost_types::value::Kind> {
+    Some(prost_types::value::Kind::NullValue(0))
 }
 
 #[tokio::test(flavor = "multi_thread")]
