@@ -21,7 +21,7 @@ use crate::reader::Reader;
 pub(crate) struct Ports {
     pub(crate) customers: Arc<dyn Customers>,
     pub(crate) reader: Reader,
-    pub(crate) policy: Policy,
+    pub(crate) policy: Arc<Policy>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 

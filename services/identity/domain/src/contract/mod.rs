@@ -13,7 +13,6 @@ pub use self::concurrency::{one_person_from_every_order, two_clients_one_person}
 use crate::{
     customer::Customer,
     identify::{ClaimInput, Identified, Identify, IdentifyInput},
-    policy::Policy,
     ports::Customers,
 };
 
@@ -89,7 +88,7 @@ impl Given {
     }
 
     fn command(self) -> Identify {
-        Identify::check(self.0, &Policy::default(), Timestamp::from_seconds(2_000_000_000)).expect("a right command")
+        Identify::check(self.0, &Arc::default(), Timestamp::from_seconds(2_000_000_000)).expect("a right command")
     }
 
     async fn identify(self, store: &dyn Customers, caller: &Caller) -> Identified {

@@ -23,6 +23,7 @@ mod m20260102_000003_lookup;
 mod m20260102_000004_record;
 mod m20260102_000005_evidence;
 mod m20260102_000006_history;
+mod m20260201_000101_anchors;
 
 /// In the order in which they are applied.
 pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
@@ -33,6 +34,7 @@ pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20260102_000004_record::Migration),
         Box::new(m20260102_000005_evidence::Migration),
         Box::new(m20260102_000006_history::Migration),
+        Box::new(m20260201_000101_anchors::Migration),
     ]
 }
 
