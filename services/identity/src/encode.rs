@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use host::encode::{identifier, json, timestamp};
 use identity_domain::{
-    Customer, CustomerIdentifier, Evidence, Guard, Identified, Kind, MatchReason, Refusal, TraitValue, lookup_customer::Match,
+    Customer, CustomerIdentifier, Evidence, Guard, Identified, Kind, MatchReason, Refusal, TraitValue,
+    lookup_customer::Match,
 };
 use prost_types::Struct;
 use rapport_proto::{identity::v1 as wire, r#type::v1::CustomerKind};

@@ -189,10 +189,8 @@ fn check_claims(given: &[ClaimInput], policy: &Policy, wrong: &mut Violations) -
         let checked = checked.map_err(|fault| fault.within(&format!("identifiers[{i}].identifier")));
         let Some(known) = wrong.take(checked) else { continue };
         let blocked = known.is_none();
-        let identifier = known.unwrap_or_else(|| Identifier {
-            namespace: claim.namespace.clone(),
-            value: claim.value.trim().to_owned(),
-        });
+        let identifier = known
+            .unwrap_or_else(|| Identifier { namespace: claim.namespace.clone(), value: claim.value.trim().to_owned() });
         match claims.iter_mut().find(|known| known.identifier == identifier) {
             // The same identifier twice, perhaps written differently: proof in either place is proof.
             Some(known) => known.verified = known.verified.max(claim.verified),

@@ -204,7 +204,13 @@ impl<'a> Deciding<'a> {
     }
 
     /// The anchors of the survivor with those of the losers and the edges that changed.
-    fn anchors(&self, customer: &CustomerState, losers: &[&CustomerState], record: &Record, changed: &[Claim]) -> Anchors {
+    fn anchors(
+        &self,
+        customer: &CustomerState,
+        losers: &[&CustomerState],
+        record: &Record,
+        changed: &[Claim],
+    ) -> Anchors {
         let mut anchors = customer.anchors.clone();
         for loser in losers {
             anchors.absorb(&loser.anchors);
