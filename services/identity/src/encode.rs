@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use host::encode::{identifier, json, timestamp};
 use identity_domain::{
-    Customer, CustomerIdentifier, Evidence, Guard, Identified, Kind, MatchReason, Refusal, TraitValue,
-    lookup_customer::Match,
+    Customer, CustomerIdentifier, Evidence, Guard, HistoryEntry, HistoryKind, Identified, Kind, MatchReason, Refusal,
+    TraitValue, lookup_customer::Match,
 };
 use prost_types::Struct;
 use rapport_proto::{identity::v1 as wire, r#type::v1::CustomerKind};
@@ -132,6 +132,44 @@ pub(crate) fn guard(guard: Guard) -> wire::IdentityGuard {
         Guard::StaleRecord => wire::IdentityGuard::StaleRecord,
         Guard::BirthDate => wire::IdentityGuard::BirthDate,
         Guard::Generation => wire::IdentityGuard::Generation,
+    }
+}
+
+/// An entry of the history.
+pub(crate) fn history_entry(entry: &HistoryEntry) -> wire::IdentityHistoryEntry {
+    let detail = &entry.detail;
+    let other = entry.other.map(|id| id.to_string()).unwrap_or_default();
+    wire::IdentityHistoryEntry {
+        entry_id: entry.id.to_string(),
+        kind: history_kind(entry.kind).into(),
+        customer_id: entry.customer.to_string(),
+        other_customer_id: other.clone(),
+        record_id: entry.record.map(|id| id.to_string()).unwrap_or_default(),
+        identifier: detail.identifier.as_ref().map(identifier),
+        refusal: detail.guard.map(|refused| wire::Refusal {
+            guard: guard(refused).into(),
+            identifier: detail.identifier.as_ref().map(identifier),
+            customer_id: other,
+            detail: detail.sentence.clone(),
+            in_review: detail.in_review,
+        }),
+        actor: entry.actor.clone(),
+        reason: entry.why().to_owned(),
+        occurred_at: Some(timestamp(entry.occurred_at())),
+        record_time: Some(timestamp(entry.at)),
+    }
+}
+
+fn history_kind(kind: HistoryKind) -> wire::IdentityHistoryKind {
+    match kind {
+        HistoryKind::Create => wire::IdentityHistoryKind::Created,
+        HistoryKind::Link => wire::IdentityHistoryKind::Linked,
+        HistoryKind::Unlink => wire::IdentityHistoryKind::Unlinked,
+        HistoryKind::Merge => wire::IdentityHistoryKind::Merged,
+        HistoryKind::Split => wire::IdentityHistoryKind::Split,
+        HistoryKind::Refuse => wire::IdentityHistoryKind::Refused,
+        HistoryKind::Review => wire::IdentityHistoryKind::Reviewed,
+        HistoryKind::Relate => wire::IdentityHistoryKind::Related,
     }
 }
 

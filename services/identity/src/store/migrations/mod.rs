@@ -7,7 +7,7 @@
 //! | `lookup` | each identifier and each source key: where it leads |
 //! | `record` | each source record: what it says |
 //! | `evidence` | each edge between a record and an identifier |
-//! | `history` | each creation, link and merge |
+//! | `history` | everything that happened to an identity; twice what concerns two customers |
 //!
 //! `lookup.customer`, `record.home` and `history.customer` name the customer of that time and are never rewritten:
 //! readers go through `alias`. So a merge touches two customers and their aliases, however many records they have.
@@ -24,6 +24,7 @@ mod m20260102_000004_record;
 mod m20260102_000005_evidence;
 mod m20260102_000006_history;
 mod m20260201_000101_anchors;
+mod m20260201_000201_history_detail;
 
 /// In the order in which they are applied.
 pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
@@ -35,6 +36,7 @@ pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20260102_000005_evidence::Migration),
         Box::new(m20260102_000006_history::Migration),
         Box::new(m20260201_000101_anchors::Migration),
+        Box::new(m20260201_000201_history_detail::Migration),
     ]
 }
 
