@@ -233,8 +233,9 @@ pub struct TraitProvenance {
     /// The record that said it, `rec_…`.
     #[prost(string, tag = "5")]
     pub record_id: ::prost::alloc::string::String,
-    /// The survivorship rule that chose it, with what it beat: "most recent of
-    /// 3".
+    /// The survivorship strategy that chose it, with what it beat: "most recent
+    /// of 3", "most trusted of 3 (source crm)", "longest of 3", "most frequent (2
+    /// of 3)", "manual"; "the only value" where there was no other.
     #[prost(string, tag = "6")]
     pub why_it_won: ::prost::alloc::string::String,
 }
@@ -265,6 +266,10 @@ pub struct CustomerIdentifier {
     /// True if it is known to be shared and thus leads to nobody by itself.
     #[prost(bool, tag = "8")]
     pub shared: bool,
+    /// True if it does not lead to this customer: a guard refused the link, or it
+    /// moved to another customer since. It is kept because a source said it.
+    #[prost(bool, tag = "9")]
+    pub demoted: bool,
 }
 /// Which customer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -424,14 +429,16 @@ pub struct MergeCustomersRequest {
     /// The customer who keeps the id. Required.
     #[prost(message, optional, tag = "1")]
     pub survivor: ::core::option::Option<super::super::r#type::v1::CustomerRef>,
-    /// Customers to merge into it, 1 to 100. Required.
+    /// Customers to merge into it, 1 to 100. Required. One that is the survivor
+    /// already is passed over.
     #[prost(message, repeated, tag = "2")]
     pub losers: ::prost::alloc::vec::Vec<super::super::r#type::v1::CustomerRef>,
     /// Why, for the history; at most 1024 bytes. Required.
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
-    /// If true, guards are noted but do not refuse; needs `identity.admin`.
-    /// Earlier cannot-links between the sides are lifted.
+    /// If true, guards are noted but do not refuse; needs `identity.admin`
+    /// (PERMISSION_DENIED, SCOPE_MISSING). Earlier cannot-links between the
+    /// sides are lifted.
     #[prost(bool, tag = "4")]
     pub override_guards: bool,
     /// Optional etag of the resource as it was read. If the resource has changed
@@ -472,15 +479,22 @@ pub struct SplitCustomerRequest {
     /// The customer to take from. Required.
     #[prost(message, optional, tag = "1")]
     pub customer: ::core::option::Option<super::super::r#type::v1::CustomerRef>,
-    /// Identifiers to take out, with the records that carry them. These,
-    /// `record_ids` or `alias` are required.
+    /// Identifiers to take out, with the records that carry them, at most 1000.
+    /// A record stays if it alone carries another identifier, which was not
+    /// named, and other records carry the named one: then its link to the named
+    /// one is refused. These, `record_ids` or `alias` are required. One that does
+    /// not lead to the customer fails with NOT_FOUND, reason
+    /// IDENTIFIER_NOT_FOUND.
     #[prost(message, repeated, tag = "2")]
     pub identifiers: ::prost::alloc::vec::Vec<super::super::r#type::v1::Identifier>,
-    /// Records to take out, `rec_…`.
+    /// Records to take out, `rec_…`, at most 1000. Identifiers that only they
+    /// carry go along; of others the link is refused on this side. One that is
+    /// none of the customer's fails with NOT_FOUND, reason RECORD_NOT_FOUND.
     #[prost(string, repeated, tag = "3")]
     pub record_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Id of a customer that was merged in, `cust_…`: takes out all that came
-    /// with it and gives the id back.
+    /// Id of a customer that was merged in, `cust_…`: undoes that merge, takes
+    /// out all that came with it or arrived since under its identifiers and
+    /// records, and gives the id back.
     #[prost(string, tag = "4")]
     pub alias: ::prost::alloc::string::String,
     /// Why, for the history; at most 1024 bytes. Required.
@@ -507,13 +521,18 @@ pub struct SplitCustomerResponse {
     /// The customer that was taken from.
     #[prost(message, optional, tag = "1")]
     pub remaining: ::core::option::Option<Customer>,
-    /// The customer that was taken out; with a former id where that is
-    /// unambiguous, otherwise a new one.
+    /// The customer that was taken out. Every id goes with the larger share of
+    /// the records that arrived at it; at a tie it stays. A side that is left
+    /// without an id gets a new one.
     #[prost(message, optional, tag = "2")]
     pub separated: ::core::option::Option<Customer>,
-    /// Ids of the cannot-link edges left behind.
+    /// Ids of the cannot-link edges left behind, `cnl_…`.
     #[prost(string, repeated, tag = "3")]
     pub cannot_links: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Which of the two keeps the id that the customer had, and why: one
+    /// sentence.
+    #[prost(string, tag = "4")]
+    pub id_rule: ::prost::alloc::string::String,
     /// Opaque token of this write; pass it as `at_least` to any read of any of
     /// the services to see this write. Empty under `validate_only`.
     #[prost(string, tag = "20")]
@@ -818,8 +837,10 @@ pub struct ListIdentityHistoryRequest {
     pub page_token: ::prost::alloc::string::String,
     /// Optional CEL expression over the attributes of one result; only results
     /// for which it is true are returned. A mistake fails with INVALID_ARGUMENT,
-    /// reason RULE_INVALID, with line and column. Attributes: `kind`, `actor`,
-    /// `record_time`.
+    /// reason RULE_INVALID, with line and column. Attributes: `kind` (`created`,
+    /// `linked`, `unlinked`, `merged`, `split`, `refused`, `reviewed`,
+    /// `related`), `actor`, `record_time`. A filter looks at a bounded number of
+    /// entries; a page may be short and still have a token.
     #[prost(string, tag = "4")]
     pub filter: ::prost::alloc::string::String,
     /// Optional order as in AIP-132: comma-separated fields, each optionally
@@ -856,10 +877,12 @@ pub struct IdentityHistoryEntry {
     /// What happened.
     #[prost(enumeration = "IdentityHistoryKind", tag = "2")]
     pub kind: i32,
-    /// The customer concerned, as the id was then.
+    /// The customer concerned, as the id was then: the survivor of a merge, the
+    /// one that a split took from.
     #[prost(string, tag = "3")]
     pub customer_id: ::prost::alloc::string::String,
-    /// The other customer, for merges, splits and refusals.
+    /// The other customer: the one merged in, the one taken out, the one to whom
+    /// a refused link would have led.
     #[prost(string, tag = "4")]
     pub other_customer_id: ::prost::alloc::string::String,
     /// The record concerned, `rec_…`.
@@ -1016,11 +1039,15 @@ pub struct ListRelationsResponse {
 /// How the tenant's records become customers.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct IdentityPolicy {
-    /// Declared namespaces.
+    /// Declared namespaces, at most 256. Shipped: `user_id` (unique, one per
+    /// customer, priority 100), `email` (unique, 50), `phone` (unique, 40),
+    /// `device`, `cookie` and `anonymous_id` (not unique, one customer per value,
+    /// 10) and `session` (not unique, moves, 5).
     #[prost(message, repeated, tag = "1")]
     pub namespaces: ::prost::alloc::vec::Vec<NamespacePolicy>,
-    /// If true, an undeclared namespace is taken with the rules of `opaque`, not
-    /// unique; if false it fails with NAMESPACE_UNKNOWN.
+    /// If true, an undeclared namespace is taken with the rules that are shipped
+    /// for its name; any other name is opaque, unique and of priority 30. If
+    /// false it fails with NAMESPACE_UNKNOWN.
     #[prost(bool, tag = "2")]
     pub allow_undeclared_namespaces: bool,
     /// Thresholds of probabilistic matching.
@@ -1053,43 +1080,62 @@ pub struct NamespacePolicy {
     /// Name of the namespace. Required.
     #[prost(string, tag = "1")]
     pub namespace: ::prost::alloc::string::String,
-    /// How values are normalised. Unspecified: opaque.
+    /// How values are normalised. Unspecified: as the name suggests (`email`,
+    /// `phone`), else opaque.
     #[prost(enumeration = "Normalizer", tag = "2")]
     pub normalizer: i32,
-    /// True if one value belongs to one customer only and so proves identity.
+    /// True if one value belongs to one customer only and so proves identity:
+    /// customers who share one are merged, unless a guard refuses it. A value
+    /// that is not unique leads a record to the customer who has it, if nothing
+    /// of higher priority leads elsewhere and no unique identifier differs; it
+    /// never merges two customers.
     #[prost(bool, tag = "3")]
     pub unique: bool,
-    /// Most values that one customer may have within `limit_period`; 0: no
-    /// limit.
+    /// Most values that one customer may have within `limit_period`, at most
+    /// 1000; 0: no limit. The value that would exceed it stays with the record,
+    /// and does not lead to the customer.
     #[prost(uint32, tag = "4")]
     pub max_per_customer: u32,
-    /// Period of `max_per_customer`. Unset: for ever.
+    /// Period of `max_per_customer`, at least one second and at most ten years:
+    /// only values that were first seen with the customer within it count (event
+    /// time). Unset: for ever.
     #[prost(message, optional, tag = "5")]
     pub limit_period: ::core::option::Option<::prost_types::Duration>,
-    /// When identifiers lead to different customers, the higher priority wins.
+    /// When identifiers lead to different customers, the higher priority wins;
+    /// -1000000 to 1000000. Of equal ones the first of the request wins.
     #[prost(int32, tag = "6")]
     pub priority: i32,
-    /// Values that prove nothing, compared after normalisation; added to the
-    /// built-in ones.
+    /// Values that prove nothing, compared as given without regard to case, and
+    /// after normalisation; added to the built-in ones (`n/a`, `none`, `null`,
+    /// `unknown`, `test@test.com`, zeros alone, one digit seven times and more,
+    /// and others); at most 1000.
     #[prost(string, repeated, tag = "7")]
     pub blocked_values: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// When a value of a namespace that is not unique has been seen with more
-    /// customers than this, it counts as shared; 0: no limit.
+    /// When a value has been seen with more customers than this, at most 1000, it
+    /// is shared and leads to nobody; records that carry nothing else then form a
+    /// customer of their own. Of a unique namespace the customers count to whom a
+    /// guard refused to link it (a hub, such as an office's mailbox). 0: no limit
+    /// for a unique namespace; a value that is not unique then moves to the
+    /// customer with whom it was seen last (a session). What is shared stays so.
     #[prost(uint32, tag = "8")]
     pub max_customers_per_value: u32,
     /// For e-mail: whether `+tag` in the local part is ignored.
     #[prost(bool, tag = "9")]
     pub strip_plus_tag: bool,
+    /// Patterns of values that prove nothing, such as `*@test.example`: `*` stands
+    /// for any text, `?` for one character, without regard to case; at most 1000.
+    #[prost(string, repeated, tag = "10")]
+    pub blocked_patterns: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// When a probabilistic match counts.
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
 pub struct MatchThresholds {
-    /// At or above this probability records are linked at once, 0 to 1; default
-    /// 0.99.
+    /// At or above this probability records are linked at once, 0 to 1. 0: that
+    /// of the model in force; of the shipped one 3.3 bits, 0.908.
     #[prost(double, tag = "1")]
     pub upper: f64,
-    /// At or above this and below `upper` the pair goes to review, 0 to 1;
-    /// default 0.80.
+    /// At or above this and below `upper` the pair goes to review, 0 to 1. 0: that
+    /// of the model in force; of the shipped one -1 bit, 0.333.
     #[prost(double, tag = "2")]
     pub lower: f64,
     /// If true, only deterministic evidence links.
@@ -1608,6 +1654,11 @@ pub enum IdentityGuard {
     Erased = 11,
     /// Too many records share the value for it to prove anything.
     OversizedBlock = 12,
+    /// Birth dates with proof (trait `birth_date` beside `birth_date_verified`:
+    /// true) are further apart than typing errors explain.
+    BirthDate = 13,
+    /// Names of different generations, such as senior and junior.
+    Generation = 14,
 }
 impl IdentityGuard {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1629,6 +1680,8 @@ impl IdentityGuard {
             Self::StaleRecord => "IDENTITY_GUARD_STALE_RECORD",
             Self::Erased => "IDENTITY_GUARD_ERASED",
             Self::OversizedBlock => "IDENTITY_GUARD_OVERSIZED_BLOCK",
+            Self::BirthDate => "IDENTITY_GUARD_BIRTH_DATE",
+            Self::Generation => "IDENTITY_GUARD_GENERATION",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1647,6 +1700,8 @@ impl IdentityGuard {
             "IDENTITY_GUARD_STALE_RECORD" => Some(Self::StaleRecord),
             "IDENTITY_GUARD_ERASED" => Some(Self::Erased),
             "IDENTITY_GUARD_OVERSIZED_BLOCK" => Some(Self::OversizedBlock),
+            "IDENTITY_GUARD_BIRTH_DATE" => Some(Self::BirthDate),
+            "IDENTITY_GUARD_GENERATION" => Some(Self::Generation),
             _ => None,
         }
     }
@@ -1845,9 +1900,9 @@ impl RelationType {
 pub enum Normalizer {
     /// Not stated.
     Unspecified = 0,
-    /// Byte for byte, surrounding white space removed.
+    /// Surrounding white space removed, Unicode NFC; case is kept.
     Opaque = 1,
-    /// Unicode NFKC and case folding.
+    /// Unicode NFKC and case folding (UTS 46 mapping).
     CaseFold = 2,
     /// E-mail address: Unicode, case, optionally without plus-tag.
     Email = 3,
@@ -1884,8 +1939,8 @@ impl Normalizer {
         }
     }
 }
-/// Strategies to choose among values of a trait; ties go to the most recent,
-/// then to the smallest record id.
+/// Strategies to choose among values of a trait; ties go to the most recent
+/// observation, then to the one stored last, then to the youngest record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum SurvivorshipStrategy {
@@ -2374,7 +2429,9 @@ pub mod identity_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Lists every link, merge, split and refusal of one customer, with actor
-        /// and reason.
+        /// and reason. What concerns two customers is in the history of both; that of
+        /// a survivor contains those of its aliases. Errors: NOT_FOUND
+        /// (CUSTOMER_NOT_FOUND).
         pub async fn list_identity_history(
             &mut self,
             request: impl tonic::IntoRequest<super::ListIdentityHistoryRequest>,
@@ -2497,8 +2554,10 @@ pub mod identity_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Changes the identity policy of the tenant. It applies from then on;
-        /// customers already linked stay as they are. Errors: INVALID_ARGUMENT
-        /// (INVALID_FIELDS), ABORTED (ETAG_STALE).
+        /// customers already linked stay as they are, and golden values are chosen
+        /// anew when a record of the customer next arrives. Errors: INVALID_ARGUMENT
+        /// (INVALID_FIELDS), ABORTED (ETAG_STALE), ALREADY_EXISTS
+        /// (REQUEST_ID_REUSED).
         pub async fn update_identity_policy(
             &mut self,
             request: impl tonic::IntoRequest<super::UpdateIdentityPolicyRequest>,
@@ -2815,7 +2874,9 @@ pub mod identity_service_server {
             tonic::Status,
         >;
         /// Lists every link, merge, split and refusal of one customer, with actor
-        /// and reason.
+        /// and reason. What concerns two customers is in the history of both; that of
+        /// a survivor contains those of its aliases. Errors: NOT_FOUND
+        /// (CUSTOMER_NOT_FOUND).
         async fn list_identity_history(
             &self,
             request: tonic::Request<super::ListIdentityHistoryRequest>,
@@ -2850,8 +2911,10 @@ pub mod identity_service_server {
             tonic::Status,
         >;
         /// Changes the identity policy of the tenant. It applies from then on;
-        /// customers already linked stay as they are. Errors: INVALID_ARGUMENT
-        /// (INVALID_FIELDS), ABORTED (ETAG_STALE).
+        /// customers already linked stay as they are, and golden values are chosen
+        /// anew when a record of the customer next arrives. Errors: INVALID_ARGUMENT
+        /// (INVALID_FIELDS), ABORTED (ETAG_STALE), ALREADY_EXISTS
+        /// (REQUEST_ID_REUSED).
         async fn update_identity_policy(
             &self,
             request: tonic::Request<super::UpdateIdentityPolicyRequest>,

@@ -1,5 +1,7 @@
 //! The RPCs, called as another service of the same process would call them.
 
+mod guards;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures::StreamExt;
@@ -360,7 +362,10 @@ async fn merged_by_hand_and_split_again() {
         let merged = client.merge_customers(merge.clone()).await.unwrap().into_inner();
         let customer = get(client, by_id(&a), &merged.revision).await.unwrap();
         assert_eq!(merged.customer.as_ref(), Some(&customer));
-        assert_eq!((customer.customer_id, customer.aliases, merged.merged), (b.clone(), vec![a.clone()], vec![a.clone()]));
+        assert_eq!(
+            (customer.customer_id, customer.aliases, merged.merged),
+            (b.clone(), vec![a.clone()], vec![a.clone()])
+        );
         let stale = client.merge_customers(merge).await.unwrap_err();
         assert_eq!((stale.code(), reason(&stale).as_str()), (Code::Aborted, "ETAG_STALE"));
         let split = SplitCustomerRequest {

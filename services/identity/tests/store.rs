@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use data::{FeedSource, Sql, Watch, WatchFrom};
 use futures::StreamExt;
 use identity::{SqlCustomers, migrations};
-use identity_domain::{ClaimInput, Customers, Identify, IdentifyInput, MergeCustomers, Policy, SplitCustomer, contract};
+use identity_domain::{ClaimInput, Customers, Identify, IdentifyInput, MergeCustomers, SplitCustomer, contract};
 use profile::Marks;
 use rapport_proto::feed::v1::event::Event;
 use terms::{Caller, CustomerId, CustomerRef, Ids, Revision, Service, SystemClock, Timestamp, partition};
@@ -39,6 +39,14 @@ async fn edges_in_any_order_and_at_once_make_one_person() {
 async fn two_clients_with_overlapping_identifiers_make_one_person() {
     for store in stores(Service::Identity, migrations).await {
         contract::two_clients_one_person(customers(&store), 1_000).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_two_clients_gets_the_last_place() {
+    for store in stores(Service::Identity, migrations).await {
+        contract::one_of_two_gets_the_last_place(customers(&store), 200).await;
+        assert_eq!(store.idle_in_transaction().await, 0);
     }
 }
 
@@ -103,7 +111,25 @@ fn command(identifiers: &[(&str, &str)], traits: &[(&str, &str)], second: i64) -
         create_if_missing: true,
         ..IdentifyInput::default()
     };
-    Identify::check(input, &Policy::default(), Timestamp::from_seconds(2_000_000_000)).unwrap()
+    Identify::check(input, &Arc::default(), Timestamp::from_seconds(2_000_000_000)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn customers_of_the_time_before_guards_are_guarded_too() {
+    for store in stores(Service::Identity, migrations).await {
+        let customers = customers(&store);
+        let caller = Caller::all_powerful("default".parse().unwrap(), "tester");
+        let identify = async |command| customers.identify(&caller, None, command).await.unwrap().value;
+        let one = identify(command(&[("user_id", "1"), ("email", "j@example.org")], &[], 0)).await;
+        // As a migration leaves them.
+        let forget = store
+            .write(|tx| Box::pin(async move { tx.conn().run("UPDATE customer SET anchors = NULL", vec![]).await }));
+        assert_eq!(forget.await.unwrap().value, 1);
+        let two = identify(command(&[("user_id", "2"), ("email", "j@example.org")], &[], 1)).await;
+        assert!(two.created && two.customer != one.customer && two.refused.len() == 1, "{}: {two:?}", store.name());
+        let again = identify(command(&[("user_id", "1"), ("user_id", "3")], &[], 2)).await;
+        assert_eq!((again.customer, again.refused.len()), (one.customer, 1), "{}", store.name());
+    }
 }
 
 /// Every event of the feed so far, by the customer in whose partition it stands.
@@ -174,6 +200,7 @@ async fn the_feed_tells_of_merges_and_splits_by_hand() {
             override_guards: false,
             etag: String::new(),
             validate_only: false,
+            policy: Arc::default(),
         };
         customers.merge(&caller, None, merge).await.unwrap();
         let split = SplitCustomer {
@@ -184,6 +211,7 @@ async fn the_feed_tells_of_merges_and_splits_by_hand() {
             reason: "marker-7351".to_owned(),
             etag: String::new(),
             validate_only: false,
+            policy: Arc::default(),
         };
         let written = customers.split(&caller, None, split).await.unwrap();
         for id in [a, b] {
@@ -216,7 +244,8 @@ async fn the_feed_tells_of_merges_and_splits_by_hand() {
                 _ => panic!("{events:?}"),
             }
         };
-        let traits = |id| last(id).traits.unwrap().fields.into_iter().filter(|(_, v)| v.kind != null()).collect::<Vec<_>>();
+        let traits =
+            |id| last(id).traits.unwrap().fields.into_iter().filter(|(_, v)| v.kind != null()).collect::<Vec<_>>();
         assert_eq!(traits(a).iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["city"]);
         assert_eq!(traits(b).iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["name"]);
         assert!(last(a).changed_traits.contains(&"name".to_owned()), "what went");
@@ -270,9 +299,8 @@ impl Alternating {
 mod alternating {
     use async_trait::async_trait;
     use identity_domain::{
-        Claim, Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Lead, Merge, MergeCustomers, Merged,
-        Parted, Record, SplitCustomer, Verdicts,
-        list_customers::ListQuery,
+        Claim, Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Lead, Merge, MergeCustomers,
+        Merged, Parted, Record, SplitCustomer, Verdicts, list_customers::ListQuery,
     };
     use terms::{Caller, CustomerId, Fault, Identifier, Once, Tenant, Written};
 

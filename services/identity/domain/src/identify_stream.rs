@@ -44,8 +44,10 @@ pub struct Batch {
     pub rehomed: BTreeSet<RecordId>,
     /// Edges to write; `true`: new.
     pub claims: BTreeMap<(RecordId, Identifier), bool>,
-    /// Nodes that lead elsewhere than before.
+    /// Nodes that lead somewhere for the first time, or elsewhere from now on; where, the view knows.
     pub leads: Vec<(Node, Lead)>,
+    /// Values of which it changed with whom they were seen.
+    pub sharings: BTreeSet<Identifier>,
     /// Ids that are now aliases of somebody else, or none any more; see the view.
     pub realigned: BTreeSet<CustomerId>,
     /// Cannot-links to add.
@@ -89,6 +91,14 @@ impl Batch {
             self.claims.entry((record, claim.identifier.clone())).or_insert(new);
         }
         self.leads.extend(change.leads.iter().cloned());
+        self.sharings.extend(change.sharings.iter().map(|(identifier, _)| identifier.clone()));
+        for touched in &change.touched {
+            let id = touched.customer.id;
+            if !self.created.contains(&id) {
+                self.updated.insert(id);
+            }
+            self.news.entry(id).or_default().namespaces.extend(touched.namespaces.iter().cloned());
+        }
         self.history.extend(change.history.iter().cloned());
         if change.visible {
             let news = self.news.entry(id).or_default();

@@ -189,7 +189,9 @@ impl Customers for MemoryCustomers {
     async fn leads(&self, tenant: &Tenant, identifiers: &[Identifier]) -> Result<Vec<Option<Lead>>, Fault> {
         Ok(self.read(tenant, |state| {
             let lead = |identifier: &Identifier| {
-                let lead = state.view.lead(&Node::Identifier(identifier.clone()))?;
+                let shared = state.view.sharing(identifier).is_some_and(|sharing| sharing.shared);
+                let node = if shared { Node::Shared } else { Node::Identifier };
+                let lead = state.view.lead(&node(identifier.clone()))?;
                 Some(Lead { customer: state.view.resolve(lead.customer), ..lead })
             };
             identifiers.iter().map(lead).collect()
@@ -301,6 +303,11 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn audit() {
         contract::all_follows_from_the_evidence(store(), 4, 40, Duration::from_secs(1)).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_place() {
+        contract::one_of_two_gets_the_last_place(store(), 50).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]

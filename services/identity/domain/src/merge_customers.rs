@@ -3,17 +3,20 @@
 //! The assertion is kept as an edge between the two ids that were named: taking it away again is an exact inverse, see
 //! [`crate::split_customer`].
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use terms::{CustomerId, CustomerRef, Fault, Reason, Violations};
 
 use crate::{
     customer::Customer,
+    golden::Golden,
+    guard::may_join,
     history::{Detail, HistoryEntry, HistoryKind},
     identify::{CERTAIN, Guard, Refusal},
     identify_stream::Batch,
     lookup_customer::not_found,
+    policy::Policy,
     view::{Bond, CustomerState, Merge, Moment, View},
 };
 
@@ -37,6 +40,8 @@ pub struct MergeCustomers {
     pub etag: String,
     /// Whether to decide without storing.
     pub validate_only: bool,
+    /// What the tenant has decided.
+    pub policy: Arc<Policy>,
 }
 
 /// The merged customer.
@@ -116,7 +121,7 @@ impl Merging<'_> {
             return Ok(());
         }
         let state = view.customer(loser).cloned().ok_or_else(|| Fault::internal("a named customer is gone"))?;
-        let refusals = forbidden(view, &self.customer, &state);
+        let refusals = self.forbidden(view, &state);
         if let Some(first) = refusals.first().filter(|_| !self.command.override_guards) {
             return Err(refuse(first, loser));
         }
@@ -127,7 +132,11 @@ impl Merging<'_> {
             self.batch.lifted.push(link);
         }
         let before = self.customer.golden.clone();
-        self.customer.golden.absorb(state.golden);
+        let policy = &self.command.policy;
+        if self.customer.golden.absorb(policy, state.golden).is_err() {
+            self.customer.golden = Golden::of(policy, view.records_of(&[self.customer.id, loser]));
+        }
+        self.customer.anchors.absorb(&state.anchors);
         self.customer.record_count = self.customer.record_count.saturating_add(state.record_count);
         self.customer.confidence = self.customer.confidence.min(state.confidence);
         let merge = Merge {
@@ -151,6 +160,17 @@ impl Merging<'_> {
         self.merged.push(loser);
         self.refused.extend(refusals);
         Ok(())
+    }
+
+    /// What forbids that `loser` is merged in.
+    fn forbidden(&self, view: &View, loser: &CustomerState) -> Vec<Refusal> {
+        let mut refusals = may_join(&self.command.policy, &self.customer, loser, self.moment.now);
+        if let Some(link) = view.cannot_link(self.customer.id, loser.id) {
+            let detail = format!("the two were taken apart by hand; cannot-link `{}` stands", link.id);
+            let refusal = Refusal { customer: Some(loser.id), ..Refusal::new(Guard::CannotLink, detail) };
+            refusals.push(refusal);
+        }
+        refusals
     }
 
     fn entry(&self, merge: &Merge, overridden: Option<&Refusal>) -> HistoryEntry {
@@ -199,22 +219,6 @@ fn namespaces(view: &View, customer: CustomerId) -> BTreeSet<String> {
             .then(|| claim.identifier.namespace.clone())
     });
     linked.collect()
-}
-
-/// What forbids that two customers become one.
-fn forbidden(view: &View, survivor: &CustomerState, loser: &CustomerState) -> Vec<Refusal> {
-    let mut refusals = Vec::new();
-    if let (Some(one), Some(other)) = (&survivor.golden.kind, &loser.golden.kind)
-        && one.value != other.value
-    {
-        let detail = format!("one is stated to be a {}, the other a {}", one.value.as_str(), other.value.as_str());
-        refusals.push(Refusal { guard: Guard::KindMismatch, detail });
-    }
-    if let Some(link) = view.cannot_link(survivor.id, loser.id) {
-        let detail = format!("the two were taken apart by hand; cannot-link `{}` stands", link.id);
-        refusals.push(Refusal { guard: Guard::CannotLink, detail });
-    }
-    refusals
 }
 
 fn refuse(first: &Refusal, loser: CustomerId) -> Fault {

@@ -49,6 +49,9 @@ pub enum SourceKey {
     Given(String),
     /// A source without keys: its record is known by the identifiers that it carries, in order and without repetition.
     Identifiers(Vec<Identifier>),
+    /// The same, where every identifier has changed hands or become shared since: how often, so that a record of the
+    /// time before stays what it was.
+    Later(Vec<Identifier>, u32),
 }
 
 /// What one record says of its customer: per trait the latest observation.
@@ -124,8 +127,8 @@ pub struct Claim {
     pub first_seen: Timestamp,
     /// The latest observation (event time).
     pub last_seen: Timestamp,
-    /// The probability that the two ends belong together; 1 for a unique identifier, which is certain by policy; 0 where
-    /// the link was refused or taken apart.
+    /// The probability that the two ends belong together; 1 for an identifier that leads to the customer, which is
+    /// certain by policy; 0 where a guard refused the link, or a split took it apart.
     pub certainty: f64,
     /// Who made the edge.
     pub actor: String,

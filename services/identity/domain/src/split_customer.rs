@@ -12,7 +12,10 @@
 mod part;
 mod tree;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use terms::{CustomerId, CustomerRef, Fault, Identifier};
@@ -22,6 +25,7 @@ use self::{
     tree::{Ids, Side, assign, grow},
 };
 use crate::{
+    anchors::Anchors,
     cannot_link::{CannotLink, CannotLinkId},
     customer::Customer,
     golden::Golden,
@@ -29,6 +33,7 @@ use crate::{
     identify::CERTAIN,
     identify_stream::{Batch, News},
     lookup_customer::not_found,
+    policy::Policy,
     record::{Claim, Record, RecordId},
     view::{CustomerState, Lead, Moment, Node, View},
 };
@@ -55,6 +60,8 @@ pub struct SplitCustomer {
     pub etag: String,
     /// Whether to decide without storing.
     pub validate_only: bool,
+    /// What the tenant has decided.
+    pub policy: Arc<Policy>,
 }
 
 /// The two customers.
@@ -215,7 +222,9 @@ impl Splitting<'_> {
     fn settle(&self, view: &mut View, batch: &mut Batch, side: Side, id: CustomerId) {
         let own: Vec<&Record> =
             self.part.records.iter().filter(|(_, s)| **s == side).filter_map(|(id, _)| view.record(*id)).collect();
-        let golden = Golden::of(own.iter().copied());
+        let golden = Golden::of(&self.command.policy, own.iter().copied());
+        let edges = view.claims().filter(|(record, _)| self.part.records.get(record) == Some(&side));
+        let anchors = Anchors::of(&self.command.policy, edges.map(|(_, claim)| claim));
         let stays = id == self.before.id;
         let created_at =
             if stays { self.before.created_at } else { self.ids.created_at(id).unwrap_or(self.moment.now) };
@@ -227,6 +236,7 @@ impl Splitting<'_> {
             updated_at: self.moment.now,
             version: self.before.version + 1,
             golden,
+            anchors,
         };
         // Whoever kept what the id meant before the merge hears of every trait that may have gone since.
         let mut traits: BTreeSet<String> = state.golden.differing(&self.before.golden).into_iter().collect();

@@ -3,14 +3,15 @@
 //! A store loads the view of what a group of commands touches, under locks; the memory store is one large view. The
 //! decision is pure; [`View::apply`] is the only thing that alters a view, so that many commands fold into one write.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 use terms::{CustomerId, CustomerRef, Identifier, Ids, Timestamp};
 
 use crate::{
+    anchors::Anchors,
     cannot_link::{CannotLink, pair},
-    customer::{Customer, etag},
+    customer::{Customer, Sourced, etag},
     golden::Golden,
     history::{HistoryEntry, HistoryId},
     record::{Claim, Record, RecordId, RecordKey},
@@ -23,6 +24,35 @@ pub enum Node {
     Identifier(Identifier),
     /// A source's record.
     Record(RecordKey),
+    /// Whoever stands for an identifier since it is shared.
+    Shared(Identifier),
+}
+
+/// With whom the value of an identifier was seen, beside the customer to whom it leads.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sharing {
+    /// Other customers, as they were named then.
+    #[serde(rename = "c", skip_serializing_if = "BTreeSet::is_empty")]
+    pub seen: BTreeSet<CustomerId>,
+    /// Whether it is shared, and so leads to nobody.
+    #[serde(rename = "s")]
+    pub shared: bool,
+    /// How often it changed hands, or became shared.
+    #[serde(rename = "e")]
+    pub epoch: u32,
+    /// When it was last seen with the customer to whom it leads (event time); kept for values that move.
+    #[serde(rename = "t")]
+    pub last_seen: Timestamp,
+}
+
+/// A customer who lost an identifier to another one, or to nobody.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Touched {
+    /// The customer as it is now.
+    pub customer: CustomerState,
+    /// Namespaces of what it lost.
+    pub namespaces: BTreeSet<String>,
 }
 
 /// Where a node leads.
@@ -41,6 +71,8 @@ pub struct CustomerState {
     pub id: CustomerId,
     /// What all records say together.
     pub golden: Golden,
+    /// What guards need to know of it.
+    pub anchors: Anchors,
     /// How many records.
     pub record_count: u32,
     /// How sure it is that all of this is one party, 0 to 1: the least certain evidence that holds it together.
@@ -137,8 +169,12 @@ pub struct Change {
     pub record: Record,
     /// Edges of the record that are new or changed.
     pub claims: Vec<Claim>,
-    /// Nodes that lead somewhere for the first time.
+    /// Nodes that lead somewhere for the first time, or to another customer from now on.
     pub leads: Vec<(Node, Lead)>,
+    /// With whom values were seen, where that changed.
+    pub sharings: Vec<(Identifier, Sharing)>,
+    /// Customers who lost an identifier.
+    pub touched: Vec<Touched>,
     /// Entries to add.
     pub history: Vec<HistoryEntry>,
     /// Golden traits whose value is another one now.
@@ -153,6 +189,7 @@ pub struct Change {
 #[derive(Debug, Clone, Default)]
 pub struct View {
     leads: HashMap<Node, Lead>,
+    sharings: HashMap<Identifier, Sharing>,
     customers: HashMap<CustomerId, CustomerState>,
     aliases: HashMap<CustomerId, CustomerId>,
     merges: HashMap<CustomerId, Merge>,
@@ -170,6 +207,11 @@ impl View {
     /// Adds where a node leads.
     pub fn add_lead(&mut self, node: Node, lead: Lead) {
         self.leads.insert(node, lead);
+    }
+
+    /// Adds with whom a value was seen.
+    pub fn add_sharing(&mut self, identifier: Identifier, sharing: Sharing) {
+        self.sharings.insert(identifier, sharing);
     }
 
     /// Adds a customer; survivors only.
@@ -219,6 +261,11 @@ impl View {
     /// Where a node leads.
     pub fn lead(&self, node: &Node) -> Option<Lead> {
         self.leads.get(node).copied()
+    }
+
+    /// With whom a value was seen, beside the customer to whom it leads.
+    pub fn sharing(&self, identifier: &Identifier) -> Option<&Sharing> {
+        self.sharings.get(identifier)
     }
 
     /// A customer by the id of the survivor.
@@ -281,8 +328,13 @@ impl View {
         let state = self.customer(id)?;
         let claims = self.claims().filter_map(|(record, claim)| {
             let record = self.record(record)?;
-            (self.resolve(record.home) == id && self.is_linked(record, &claim.identifier))
-                .then(|| (record.source.clone(), claim.clone()))
+            let sharing = self.sharing(&claim.identifier);
+            (self.resolve(record.home) == id).then(|| Sourced {
+                source: record.source.clone(),
+                claim: claim.clone(),
+                leads: self.is_linked(record, &claim.identifier),
+                shared: sharing.is_some_and(|sharing| sharing.shared),
+            })
         });
         Some(Customer::assemble(state.clone(), claims.collect(), self.aliases_of(id)))
     }
@@ -291,7 +343,7 @@ impl View {
     /// the link, or the identifier has moved on.
     pub fn is_linked(&self, record: &Record, identifier: &Identifier) -> bool {
         self.lead(&Node::Identifier(identifier.clone()))
-            .is_none_or(|lead| self.resolve(lead.customer) == self.resolve(record.home))
+            .is_some_and(|lead| self.resolve(lead.customer) == self.resolve(record.home))
     }
 
     /// Makes the merge.
@@ -343,6 +395,12 @@ impl View {
         self.customers.insert(change.customer.id, change.customer.clone());
         for (node, lead) in &change.leads {
             self.leads.insert(node.clone(), *lead);
+        }
+        for (identifier, sharing) in &change.sharings {
+            self.sharings.insert(identifier.clone(), sharing.clone());
+        }
+        for touched in &change.touched {
+            self.customers.insert(touched.customer.id, touched.customer.clone());
         }
         for claim in &change.claims {
             self.claims.insert((change.record.id, claim.identifier.clone()), claim.clone());

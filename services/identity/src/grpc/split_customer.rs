@@ -1,8 +1,12 @@
 //! `SplitCustomer`.
 
+use std::sync::Arc;
+
 use data::once;
 use host::{Call, decode};
-use identity_domain::{RecordId, SplitCustomer, merge_customers::check_reason, normalise::normalise, split_customer::MAX_NAMED};
+use identity_domain::{
+    Policy, RecordId, SplitCustomer, merge_customers::check_reason, normalise::normalise, split_customer::MAX_NAMED,
+};
 use rapport_proto::identity::v1::{SplitCustomerRequest, SplitCustomerResponse};
 use terms::{CustomerId, Fault, Violations};
 
@@ -15,7 +19,8 @@ pub(super) async fn split_customer(
     body: SplitCustomerRequest,
 ) -> Result<SplitCustomerResponse, Fault> {
     let once = once(&call.caller, call.rpc, &body.request_id, &body);
-    let command = checked(ports, body)?;
+    let policy = ports.policies.get(call.tenant()).await?;
+    let command = checked(policy, body)?;
     // What is only tried is not recorded.
     let once = once.filter(|_| !command.validate_only);
     let written = ports.customers.split(&call.caller, once, command).await?;
@@ -29,14 +34,14 @@ pub(super) async fn split_customer(
     })
 }
 
-fn checked(ports: &Ports, body: SplitCustomerRequest) -> Result<SplitCustomer, Fault> {
+fn checked(policy: Arc<Policy>, body: SplitCustomerRequest) -> Result<SplitCustomer, Fault> {
     let mut wrong = Violations::new();
     wrong.take(decode::request_id("request_id", body.request_id));
-    let customer = wrong.take(reference(ports, "customer", body.customer));
+    let customer = wrong.take(reference(&policy, "customer", body.customer));
     let (identifiers_given, records_given) = (body.identifiers.len(), body.record_ids.len());
     let given = wrong.take(decode::at_most("identifiers", body.identifiers, MAX_NAMED)).unwrap_or_default();
     let identifiers = given.into_iter().enumerate().filter_map(|(i, identifier)| {
-        let normal = normalise(&identifier.namespace, &identifier.value, &ports.policy);
+        let normal = normalise(&identifier.namespace, &identifier.value, &policy);
         wrong.take(normal.map_err(|fault| fault.within(&format!("identifiers[{i}]"))))
     });
     let identifiers = identifiers.collect();
@@ -59,5 +64,6 @@ fn checked(ports: &Ports, body: SplitCustomerRequest) -> Result<SplitCustomer, F
         reason: body.reason,
         etag: body.etag,
         validate_only: body.validate_only,
+        policy,
     })
 }

@@ -9,6 +9,9 @@
 //! 2. Customers, by id. Locked, they can neither be merged away nor split. If one was merged away between 1 and 2, its
 //!    row is gone; if one was split, an id that had led to it may lead elsewhere: start again.
 //!
+//! What stands for a shared identifier, and records without a key of their own that came after it changed hands, are
+//! looked up once that is known; the lock of the identifier is theirs too.
+//!
 //! Whoever merges customers holds their locks, and with them those of everything that resolves to them: aliases are
 //! written under the lock of their survivor, records and edges under that of their source key.
 //!
@@ -17,7 +20,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use data::{Dialect, Sql};
-use identity_domain::{CannotLink, Identify, Lead, Node, RecordId, View};
+use identity_domain::{CannotLink, Identify, Lead, Node, Policy, RecordId, View};
 use sea_orm::DatabaseTransaction;
 use terms::{CustomerId, Fault};
 
@@ -59,22 +62,34 @@ pub(super) async fn load(
     }
     let loading = Loading { conn, sealing, lock: lock == Lock::Yes && conn.dialect() == Dialect::Postgres };
     let mut view = View::new();
-    let (customers, hops) = loading.leads(&nodes, &mut view).await?;
+    let (mut customers, mut hops) = loading.leads(&nodes, &mut view).await?;
     let reserved = if loading.lock { loading.reserve(&nodes, &view).await? } else { Vec::new() };
-    loading.customers(&customers, &mut view).await?;
+    let later = commands.iter().flat_map(|command| command.later_nodes(&view));
+    let later: BTreeMap<Key, Node> = later.map(|node| (sealing.key(&node), node)).collect();
+    if !later.is_empty() {
+        let (more, further) = Loading { lock: false, ..loading }.leads(&later, &mut view).await?;
+        customers.extend(more);
+        hops.extend(further);
+        nodes.extend(later);
+    }
+    let bare = loading.customers(&customers, &mut view).await?;
     loading.still(&hops).await?;
     loading.apart(&customers, &mut view).await?;
+    if let Some(command) = commands.first().filter(|_| !bare.is_empty()) {
+        loading.anchors(&bare, &command.policy, &mut view).await?;
+    }
     let records = nodes.values().filter(|node| matches!(node, Node::Record(_)));
     let records: BTreeSet<RecordId> = records.filter_map(|node| view.lead(node)).map(|lead| lead.record).collect();
     loading.records(&records, &mut view).await?;
     loading.claims(&records, &nodes, &mut view).await?;
-    if commands.iter().any(Identify::withdraws) {
+    if commands.iter().any(|command| command.needs_records(view.customers())) {
         loading.all_records(&customers, &mut view).await?;
     }
     let keys = nodes.into_iter().map(|(key, node)| (node, key)).collect();
     Ok(Loaded { view, keys, reserved, record_keys: HashMap::new() })
 }
 
+#[derive(Clone, Copy)]
 pub(super) struct Loading<'a> {
     pub(super) conn: &'a DatabaseTransaction,
     pub(super) sealing: Sealing<'a>,
@@ -90,18 +105,14 @@ impl Loading<'_> {
     }
 
     /// Where the nodes lead; gives the customers, resolved, and how.
-    async fn leads(
-        &self,
-        nodes: &BTreeMap<Key, Node>,
-        view: &mut View,
-    ) -> Result<(BTreeSet<CustomerId>, Hops), Fault> {
+    async fn leads(&self, nodes: &BTreeMap<Key, Node>, view: &mut View) -> Result<(BTreeSet<CustomerId>, Hops), Fault> {
         let (mut customers, mut hops) = (BTreeSet::new(), Hops::new());
         let keys: Vec<&Key> = nodes.keys().collect();
         for keys in keys.chunks(CHUNK) {
             let mut params = self.params();
             let among = params.keys(keys.iter().map(|key| key.to_vec()).collect());
             let sql = format!(
-                "SELECT l.key, l.customer, l.record, {SURVIVOR} FROM lookup l \
+                "SELECT l.key, l.customer, l.record, {SURVIVOR}, l.sharing FROM lookup l \
                  WHERE l.tenant = $1 AND l.key {among} AND l.customer IS NOT NULL{}",
                 if self.lock { " ORDER BY l.key FOR UPDATE OF l" } else { "" },
             );
@@ -116,6 +127,9 @@ impl Loading<'_> {
                     hops.insert(lead.customer, customer);
                 }
                 view.add_lead(node.clone(), lead);
+                if let (Node::Identifier(identifier), Some(sharing)) = (node, rows::sharing(&row, 4)?) {
+                    view.add_sharing(identifier.clone(), sharing);
+                }
                 customers.insert(customer);
             }
         }
@@ -140,10 +154,14 @@ impl Loading<'_> {
         }
     }
 
-    /// The customers; all of them, or the transaction starts again.
-    pub(super) async fn customers(&self, customers: &BTreeSet<CustomerId>, view: &mut View) -> Result<(), Fault> {
+    /// The customers; all of them, or the transaction starts again. Gives those whose anchors are not worked out yet.
+    pub(super) async fn customers(
+        &self,
+        customers: &BTreeSet<CustomerId>,
+        view: &mut View,
+    ) -> Result<BTreeSet<CustomerId>, Fault> {
         let wanted: Vec<CustomerId> = customers.iter().copied().collect();
-        let mut found = 0;
+        let (mut found, mut bare) = (0, BTreeSet::new());
         for wanted in wanted.chunks(CHUNK) {
             let mut params = self.params();
             let among = params.ids(wanted.iter().copied());
@@ -153,12 +171,16 @@ impl Loading<'_> {
                 if self.lock { " ORDER BY c.id FOR UPDATE" } else { "" },
             );
             for row in self.conn.rows(&sql, params.values()).await? {
-                view.add_customer(rows::customer(self.sealing, &row)?);
+                let customer = rows::customer(self.sealing, &row)?;
+                if rows::is_bare(&row)? {
+                    bare.insert(customer.id);
+                }
+                view.add_customer(customer);
                 found += 1;
             }
         }
         if found == customers.len() {
-            return Ok(());
+            return Ok(bare);
         }
         Err(data::retry("a customer was merged away by another transaction"))
     }
@@ -203,6 +225,34 @@ impl Loading<'_> {
         for row in self.conn.rows(&sql, params.values()).await? {
             let actor: String = column(&row, 3)?;
             view.add_cannot_link(CannotLink::between(id(&row, 0)?, id(&row, 1)?, id(&row, 2)?, &actor, time(&row, 4)?));
+        }
+        Ok(())
+    }
+
+    /// Works out the anchors of customers of the time before there were any, from all their edges.
+    pub(super) async fn anchors(
+        &self,
+        customers: &BTreeSet<CustomerId>,
+        policy: &Policy,
+        view: &mut View,
+    ) -> Result<(), Fault> {
+        let customers: Vec<CustomerId> = customers.iter().copied().collect();
+        for customers in customers.chunks(CHUNK) {
+            let mut params = self.params();
+            let among = params.ids(customers.iter().copied());
+            let sql = format!(
+                "SELECT {}, h.customer FROM ({}) h CROSS JOIN record r CROSS JOIN evidence e \
+                 WHERE r.tenant = $1 AND r.home = h.home AND e.tenant = $1 AND e.record = r.id",
+                rows::CLAIM,
+                homes(&among),
+            );
+            for row in self.conn.rows(&sql, params.values()).await? {
+                let claim = rows::claim(self.sealing, &row)?;
+                let Some(customer) = view.customer(id(&row, 12)?) else { continue };
+                let mut customer = customer.clone();
+                customer.anchors.follow(policy, None, &claim);
+                view.add_customer(customer);
+            }
         }
         Ok(())
     }

@@ -23,11 +23,8 @@ use async_trait::async_trait;
 use data::{Store, Tx};
 use identity_domain::{
     Batch, Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Kind, Lead, Merge, MergeCustomers,
-    Merged, Moment, Parted, Record, SplitCustomer, Verdicts, View, identify_all,
-    list_customers::ListQuery,
-    merge_customers::merge_customers,
-    record::Claim,
-    split_customer::split_customer,
+    Merged, Moment, Parted, Policy, Record, SplitCustomer, Verdicts, View, identify_all, list_customers::ListQuery,
+    merge_customers::merge_customers, record::Claim, split_customer::split_customer,
 };
 use profile::{Marks, Section};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -67,11 +64,15 @@ struct ByHand {
     changed: Vec<CustomerId>,
 }
 
+/// Decides on a view of everything.
+type Decide<T> = Box<dyn Fn(&mut View, Moment<'_>) -> Result<(Batch, T), Fault> + Send + Sync>;
+
 /// A command by hand: how to decide on it, and whom it needs.
 struct Hand<T> {
     references: Vec<CustomerRef>,
     reach: Reach,
-    decide: Box<dyn Fn(&mut View, Moment<'_>) -> Result<(Batch, T), Fault> + Send + Sync>,
+    policy: Arc<Policy>,
+    decide: Decide<T>,
     /// Under whose key the answer is sealed.
     holder: fn(&T) -> CustomerId,
 }
@@ -120,7 +121,7 @@ impl SqlCustomers {
             let value = self.store.snapshot(move |conn| {
                 Box::pin(async move {
                     let sealing = Sealing { sealer: store.sealer(), tenant: &who.tenant };
-                    let mut loaded = whole(conn, sealing, &hand.references, hand.reach, Lock::No).await?;
+                    let mut loaded = whole(conn, sealing, &hand.references, hand.reach, &hand.policy, Lock::No).await?;
                     let moment = Moment { now: store.clock().now(), ids: &ids, actor: &who.subject };
                     (hand.decide)(&mut loaded.view, moment).map(|(_, value)| value)
                 })
@@ -132,7 +133,8 @@ impl SqlCustomers {
             let (ids, who, hand) = (ids.clone(), who.clone(), hand.clone());
             Box::pin(async move {
                 let sealing = Sealing { sealer: tx.sealer(), tenant: &who.tenant };
-                let mut loaded = whole(tx.conn(), sealing, &hand.references, hand.reach, Lock::Yes).await?;
+                let mut loaded =
+                    whole(tx.conn(), sealing, &hand.references, hand.reach, &hand.policy, Lock::Yes).await?;
                 let moment = Moment { now: tx.now(), ids: &ids, actor: &who.subject };
                 let (batch, value) = (hand.decide)(&mut loaded.view, moment)?;
                 if !batch.is_empty() {
@@ -246,6 +248,7 @@ impl Customers for SqlCustomers {
         let hand = Hand {
             references: command.references().cloned().collect(),
             reach: Reach::Customers,
+            policy: command.policy.clone(),
             holder: |merged: &Merged| merged.customer.id,
             decide: {
                 let command = command.clone();
@@ -264,6 +267,7 @@ impl Customers for SqlCustomers {
         let hand = Hand {
             references: vec![command.customer.clone()],
             reach: Reach::Nodes,
+            policy: command.policy.clone(),
             holder: |parted: &Parted| parted.remaining.id,
             decide: {
                 let command = command.clone();

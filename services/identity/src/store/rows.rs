@@ -1,6 +1,8 @@
 //! Rows to domain values.
 
-use identity_domain::{Bond, Claim, CustomerState, HistoryEntry, HistoryKind, Merge, Observed, Record};
+use identity_domain::{
+    Anchors, Bond, Claim, CustomerState, HistoryEntry, HistoryKind, Merge, Observed, Record, Sharing,
+};
 use sea_orm::QueryResult;
 use terms::{CustomerId, Fault, Identifier, Timestamp};
 
@@ -10,7 +12,8 @@ use super::{
 };
 
 /// The columns that [`customer`] reads.
-pub(super) const CUSTOMER: &str = "c.id, c.golden, c.record_count, c.confidence, c.created_at, c.updated_at, c.version";
+pub(super) const CUSTOMER: &str =
+    "c.id, c.golden, c.record_count, c.confidence, c.created_at, c.updated_at, c.version, c.anchors";
 
 pub(super) fn customer(sealing: Sealing<'_>, row: &QueryResult) -> Result<CustomerState, Fault> {
     let id = id(row, 0)?;
@@ -22,7 +25,22 @@ pub(super) fn customer(sealing: Sealing<'_>, row: &QueryResult) -> Result<Custom
         created_at: time(row, 4)?,
         updated_at: time(row, 5)?,
         version: column(row, 6)?,
+        anchors: match column::<Option<Vec<u8>>>(row, 7)? {
+            Some(sealed) => sealing.open_anchors(id, &sealed)?,
+            None => Anchors::default(),
+        },
     })
+}
+
+/// Whether the row has no anchors yet.
+pub(super) fn is_bare(row: &QueryResult) -> Result<bool, Fault> {
+    Ok(column::<Option<Vec<u8>>>(row, 7)?.is_none())
+}
+
+/// `lookup.sharing`.
+pub(super) fn sharing(row: &QueryResult, place: usize) -> Result<Option<Sharing>, Fault> {
+    let stored: Option<Vec<u8>> = column(row, place)?;
+    stored.map(|json| serde_json::from_slice(&json).map_err(Fault::internal)).transpose()
 }
 
 /// A stored count.
@@ -73,7 +91,8 @@ pub(super) fn claim(sealing: Sealing<'_>, row: &QueryResult) -> Result<Claim, Fa
 }
 
 /// The columns that [`merge`] reads.
-pub(super) const MERGE: &str = "a.id, a.customer, a.merge_id, a.created_at, a.merged_at, a.here, a.there, a.bond, a.certainty";
+pub(super) const MERGE: &str =
+    "a.id, a.customer, a.merge_id, a.created_at, a.merged_at, a.here, a.there, a.bond, a.certainty";
 
 /// What made an alias; the survivor is whom it leads to now.
 pub(super) fn merge(row: &QueryResult) -> Result<Merge, Fault> {
@@ -93,7 +112,8 @@ pub(super) fn merge(row: &QueryResult) -> Result<Merge, Fault> {
 }
 
 /// The columns that [`history`] reads.
-pub(super) const HISTORY: &str = "h.id, h.kind, h.customer, h.loser, h.record, h.actor, h.reason, h.at, h.mirror, h.detail";
+pub(super) const HISTORY: &str =
+    "h.id, h.kind, h.customer, h.loser, h.record, h.actor, h.reason, h.at, h.mirror, h.detail";
 
 pub(super) fn history(sealing: Sealing<'_>, row: &QueryResult) -> Result<HistoryEntry, Fault> {
     let kind: String = column(row, 1)?;

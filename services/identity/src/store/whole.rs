@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use data::{Dialect, Sql};
-use identity_domain::{CannotLink, Claim, Lead, Node, Record, RecordId, RecordKey, SourceKey, View};
+use identity_domain::{CannotLink, Claim, Lead, Node, Policy, Record, RecordId, RecordKey, SourceKey, View};
 use sea_orm::DatabaseTransaction;
 use terms::{CustomerId, CustomerRef, Fault};
 
@@ -33,6 +33,7 @@ pub(super) async fn whole(
     sealing: Sealing<'_>,
     references: &[CustomerRef],
     reach: Reach,
+    policy: &Policy,
     lock: Lock,
 ) -> Result<Loaded, Fault> {
     let lock = lock == Lock::Yes && conn.dialect() == Dialect::Postgres;
@@ -45,7 +46,7 @@ pub(super) async fn whole(
         loading.hold(&held).await?;
     }
     let mut view = View::new();
-    loading.customers(&roots, &mut view).await?;
+    let bare = loading.customers(&roots, &mut view).await?;
     // From here on nobody merges or splits them. Until here somebody may have.
     if lock && loading.named(references).await? != named {
         return Err(data::retry("a customer was merged or split by another transaction"));
@@ -54,6 +55,7 @@ pub(super) async fn whole(
     if lock && reach == Reach::Nodes && !found.keys().is_subset(&held) {
         return Err(data::retry("something new led to a customer that is being split"));
     }
+    loading.anchors(&bare, policy, &mut view).await?;
     loading.aliases(&roots, &mut view).await?;
     let mut nodes: BTreeMap<Key, Node> =
         found.claims.iter().map(|(_, key, claim)| (*key, Node::Identifier(claim.identifier.clone()))).collect();
@@ -72,10 +74,7 @@ pub(super) async fn whole(
 }
 
 /// The identifiers among references, by their keys.
-fn identifiers<'a>(
-    sealing: Sealing<'a>,
-    references: &'a [CustomerRef],
-) -> impl Iterator<Item = (Key, Node)> + use<'a> {
+fn identifiers<'a>(sealing: Sealing<'a>, references: &'a [CustomerRef]) -> impl Iterator<Item = (Key, Node)> + use<'a> {
     references.iter().filter_map(move |reference| match reference {
         CustomerRef::Id(_) => None,
         CustomerRef::Identifier(identifier) => {
@@ -156,7 +155,8 @@ impl Loading<'_> {
         for keys in keys.chunks(CHUNK) {
             let mut params = self.params();
             let among = params.keys(keys.iter().map(|key| key.to_vec()).collect());
-            let sql = format!("SELECT key, customer FROM lookup WHERE tenant = $1 AND key {among} AND customer IS NOT NULL");
+            let sql =
+                format!("SELECT key, customer FROM lookup WHERE tenant = $1 AND key {among} AND customer IS NOT NULL");
             for row in self.conn.rows(&sql, params.values()).await? {
                 leads.insert(key(&column::<Vec<u8>>(&row, 0)?)?, id(&row, 1)?);
             }
@@ -220,10 +220,14 @@ impl Loading<'_> {
             let mut params = self.params();
             let among = params.keys(keys.iter().map(|key| key.to_vec()).collect());
             let sql = format!(
-                "SELECT key, customer, record FROM lookup WHERE tenant = $1 AND key {among} AND customer IS NOT NULL"
+                "SELECT key, customer, record, sharing FROM lookup \
+                 WHERE tenant = $1 AND key {among} AND customer IS NOT NULL"
             );
             for row in self.conn.rows(&sql, params.values()).await? {
                 if let Some(node) = nodes.get(&key(&column::<Vec<u8>>(&row, 0)?)?) {
+                    if let (Node::Identifier(identifier), Some(sharing)) = (node, rows::sharing(&row, 3)?) {
+                        view.add_sharing(identifier.clone(), sharing);
+                    }
                     view.add_lead(node.clone(), Lead { customer: id(&row, 1)?, record: id(&row, 2)? });
                 }
             }
@@ -247,7 +251,13 @@ impl Loading<'_> {
             );
             for row in self.conn.rows(&sql, params.values()).await? {
                 let actor: String = column(&row, 3)?;
-                view.add_cannot_link(CannotLink::between(id(&row, 0)?, id(&row, 1)?, id(&row, 2)?, &actor, time(&row, 4)?));
+                view.add_cannot_link(CannotLink::between(
+                    id(&row, 0)?,
+                    id(&row, 1)?,
+                    id(&row, 2)?,
+                    &actor,
+                    time(&row, 4)?,
+                ));
             }
         }
         Ok(())

@@ -16,6 +16,7 @@ use crate::{
     golden::Golden,
     list_customers::{ListQuery, Order},
     merge_customers::MergeCustomers,
+    policy::Policy,
     ports::Customers,
     split_customer::SplitCustomer,
 };
@@ -122,6 +123,7 @@ impl Client<'_> {
             override_guards: self.dice.below(2) == 0,
             etag: String::new(),
             validate_only: false,
+            policy: Arc::default(),
         };
         match self.store.merge(self.caller, None, command).await {
             Ok(written) => {
@@ -147,6 +149,7 @@ impl Client<'_> {
             reason: "a test".to_owned(),
             etag: if self.dice.below(4) == 0 { customer.etag() } else { String::new() },
             validate_only: false,
+            policy: Arc::default(),
         };
         match (self.dice.below(3), customer.aliases.len() as u64) {
             (0, _) => command.records.push(lead.record),
@@ -179,7 +182,7 @@ async fn audit(store: &dyn Customers, caller: &Caller, people: u64, ids: &BTreeS
     let customers = everybody(store, caller).await;
     let mut holds: BTreeMap<String, CustomerId> = BTreeMap::new();
     for customer in &customers {
-        for known in &customer.identifiers {
+        for known in customer.identifiers.iter().filter(|known| !known.demoted) {
             let other = holds.insert(known.identifier.value.clone(), customer.id);
             assert_eq!(other, None, "{} belongs to two customers", known.identifier.value);
         }
@@ -208,7 +211,7 @@ async fn follows(store: &dyn Customers, caller: &Caller, customer: &Customer) {
     let merges = store.merges(&caller.tenant, customer.id).await.unwrap();
     let id = customer.id;
     assert_eq!(customer.record_count as usize, records.len(), "{id}");
-    let golden = Golden::of(records.iter().map(|(record, _)| record));
+    let golden = Golden::of(&Policy::default(), records.iter().map(|(record, _)| record));
     let kept: BTreeMap<_, _> = customer.traits.iter().map(|t| (&t.name, (&t.value, t.record))).collect();
     let computed: BTreeMap<_, _> = golden.traits.iter().map(|(name, w)| (name, (&w.value, w.origin.record))).collect();
     assert_eq!(kept, computed, "{id}");
@@ -229,7 +232,8 @@ async fn follows(store: &dyn Customers, caller: &Caller, customer: &Customer) {
     // What is linked is what leads here, and nothing else.
     let linked: BTreeSet<_> =
         records.iter().flat_map(|(_, claims)| claims).filter(|c| c.links()).map(|c| c.identifier.clone()).collect();
-    let own: BTreeSet<_> = customer.identifiers.iter().map(|known| known.identifier.clone()).collect();
+    let led = customer.identifiers.iter().filter(|known| !known.demoted);
+    let own: BTreeSet<_> = led.map(|known| known.identifier.clone()).collect();
     assert!(linked.is_subset(&own), "{id}: {linked:?} of {own:?}");
 }
 

@@ -75,8 +75,8 @@ fn carriers(view: &View, records: &BTreeSet<RecordId>) -> Carriers {
     let mut carriers = Carriers::new();
     for (id, claim) in view.claims().filter(|(record, _)| records.contains(record)) {
         let Some(record) = view.record(id) else { continue };
-        let known = view.lead(&Node::Identifier(claim.identifier.clone())).is_some();
-        if known && claim.links() && view.is_linked(record, &claim.identifier) {
+        let shared = view.sharing(&claim.identifier).is_some_and(|sharing| sharing.shared);
+        if claim.links() && !shared && view.is_linked(record, &claim.identifier) {
             carriers.entry(claim.identifier.clone()).or_default().insert(id);
         }
     }

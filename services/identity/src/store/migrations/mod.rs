@@ -8,7 +8,10 @@
 //! | `record` | each source record: what it says |
 //! | `evidence` | each edge between a record and an identifier |
 //! | `cannot_link` | each pair of ids that must not become one customer |
+//! | `identity_policy` | each tenant that has decided anything about identity |
 //! | `history` | everything that happened to an identity; twice what concerns two customers |
+//!
+//! `lookup.sharing` says with whom else a value was seen; only a value that is not unique, or is a hub, has it.
 //!
 //! `lookup.customer`, `record.home`, `history.customer` and `cannot_link` name ids, whoever these mean now: readers go
 //! through `alias`. So a merge touches two customers and their aliases, however many records they have, and a split that
@@ -25,6 +28,9 @@ mod m20260102_000003_lookup;
 mod m20260102_000004_record;
 mod m20260102_000005_evidence;
 mod m20260102_000006_history;
+mod m20260201_000101_anchors;
+mod m20260201_000102_sharing;
+mod m20260201_000103_identity_policy;
 mod m20260201_000201_history_detail;
 mod m20260201_000202_alias_bond;
 mod m20260201_000203_record_key;
@@ -39,6 +45,9 @@ pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20260102_000004_record::Migration),
         Box::new(m20260102_000005_evidence::Migration),
         Box::new(m20260102_000006_history::Migration),
+        Box::new(m20260201_000101_anchors::Migration),
+        Box::new(m20260201_000102_sharing::Migration),
+        Box::new(m20260201_000103_identity_policy::Migration),
         Box::new(m20260201_000201_history_detail::Migration),
         Box::new(m20260201_000202_alias_bond::Migration),
         Box::new(m20260201_000203_record_key::Migration),
