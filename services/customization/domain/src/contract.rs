@@ -153,8 +153,7 @@ impl<S: Definitions + DecisionLog> Exam<S> {
 
     async fn record(&self, mut entry: Entry) -> DecisionId {
         let (id, told) = (entry.id, entry.effects.iter().any(|effect| effect.changed));
-        entry.news =
-            told.then(|| News { actor: "tester".into(), touchpoint: "home".into(), ..News::default() });
+        entry.news = told.then(|| News { actor: "tester".into(), touchpoint: "home".into(), ..News::default() });
         let revision = self.store.record(entry).await.expect("recorded");
         assert_eq!(revision.is_empty(), !told);
         (self.upkeep)().await;

@@ -142,7 +142,8 @@ pub(super) async fn make(ports: &Ports, call: &Call, wanted: &Wanted) -> Result<
     let found = match ports.customers.hot(tenant, &wanted.customer, &wanted.at_least) {
         Some(found) => found,
         None => {
-            let found = ports.customers.find(call, &wanted.customer, &wanted.at_least).await?;
+            // Boxed: the way of a hot decision is short, and its future need not hold the long one.
+            let found = Box::pin(ports.customers.find(call, &wanted.customer, &wanted.at_least)).await?;
             found.unwrap_or_else(Found::nobody)
         }
     };

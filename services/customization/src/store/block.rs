@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use customization_domain::{ports::Entry, report_outcome::DecisionId};
 use data::{Dialect, Sealer, Sql, Tx};
-use prost::Message;
+use prost::{Message, bytes::Bytes};
 use sea_orm::{ConnectionTrait, QueryResult, Value};
 use terms::{CustomerId, Fault, Id, IdKind, Tenant, Timestamp};
 use uuid::Uuid;
@@ -31,40 +31,40 @@ pub(super) struct Block {
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Line {
     /// 16 bytes, as every id here.
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) id: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) id: Bytes,
     /// For whom it was made: the survivor at that time. Empty: someone of whom nothing is known.
-    #[prost(bytes = "vec", tag = "2")]
-    pub(super) customer: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(super) customer: Bytes,
     /// The look-up key of the identifier that named the customer, 32 bytes; empty if an id did.
-    #[prost(bytes = "vec", tag = "3")]
-    pub(super) via: Vec<u8>,
-    #[prost(bytes = "vec", tag = "4")]
-    pub(super) touchpoint: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(super) via: Bytes,
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(super) touchpoint: Bytes,
     #[prost(int64, tag = "5")]
     pub(super) catalog_version: i64,
     /// When, in microseconds.
     #[prost(int64, tag = "6")]
     pub(super) at: i64,
     /// The digest of a row of `decision_input`; empty if there is none.
-    #[prost(bytes = "vec", tag = "7")]
-    pub(super) inputs: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "7")]
+    pub(super) inputs: Bytes,
     /// Sealed under `customer`; empty once erased.
-    #[prost(bytes = "vec", tag = "8")]
-    pub(super) body: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "8")]
+    pub(super) body: Bytes,
 }
 
 impl Line {
     fn new(sealer: &Sealer, entry: &Entry) -> Self {
         Self {
-            id: entry.id.as_bytes().to_vec(),
-            customer: entry.customer.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
-            via: entry.arrived_via.map(Vec::from).unwrap_or_default(),
-            touchpoint: entry.touchpoint.as_bytes().to_vec(),
+            id: copy(entry.id.as_bytes()),
+            customer: entry.customer.map(|id| copy(id.as_bytes())).unwrap_or_default(),
+            via: entry.arrived_via.map(|via| copy(&via)).unwrap_or_default(),
+            touchpoint: copy(entry.touchpoint.as_bytes()),
             catalog_version: entry.catalog_version,
             at: entry.at.micros(),
-            inputs: entry.inputs.as_ref().map(|inputs| inputs.digest.to_vec()).unwrap_or_default(),
-            body: sealer.seal(&entry.tenant, entry.customer.unwrap_or(NOBODY), &entry.body),
+            inputs: entry.inputs.as_ref().map(|inputs| copy(&inputs.digest)).unwrap_or_default(),
+            body: sealer.seal(&entry.tenant, entry.customer.unwrap_or(NOBODY), &entry.body).into(),
         }
     }
 
@@ -78,16 +78,24 @@ impl Line {
 
     /// Context and result; empty once erased.
     pub(super) fn open(&self, sealer: &Sealer, tenant: &Tenant) -> Result<Vec<u8>, Fault> {
-        match self.body.as_slice() {
+        match &*self.body {
             [] => Ok(Vec::new()),
             sealed => sealer.open(tenant, self.customer()?.unwrap_or(NOBODY), sealed),
         }
     }
 }
 
+fn copy(bytes: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(bytes)
+}
+
 /// An id from its bytes.
 pub(super) fn id<K: IdKind>(bytes: &[u8]) -> Result<Id<K>, Fault> {
-    Uuid::from_slice(bytes).map(Id::from_uuid).map_err(Fault::internal)
+    uuid(bytes).map(Id::from_uuid)
+}
+
+pub(super) fn uuid(bytes: &[u8]) -> Result<Uuid, Fault> {
+    Uuid::from_slice(bytes).map_err(Fault::internal)
 }
 
 /// Writes decisions, each tenant's apart. They wait to be indexed.
@@ -109,27 +117,23 @@ pub(super) async fn write_lines<C: ConnectionTrait + Sync>(
     mut lines: Vec<Line>,
 ) -> Result<(), Fault> {
     lines.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-    for block in lines.chunk_by({
-        let mut first = None;
-        move |a, b| {
-            let begin = *first.get_or_insert(millis(&a.id));
-            let fits = millis(&b.id) <= begin + SPAN;
-            if !fits {
-                first = None;
-            }
-            fits
-        }
-    }) {
-        let (Some(first), Some(last)) = (block.first(), block.last()) else { continue };
-        let (first, last) = (Uuid::from_slice(&first.id), Uuid::from_slice(&last.id));
-        let (first, last) = (first.map_err(Fault::internal)?, last.map_err(Fault::internal)?);
-        let block = Block { lines: block.to_vec() }.encode_to_vec();
-        let sql = "INSERT INTO decision_block (tenant, last, first, lines) VALUES ($1, $2, $3, $4)";
-        conn.run(sql, vec![tenant.as_str().into(), last.into(), first.into(), block.into()]).await?;
-        let sql = "INSERT INTO decision_unindexed (tenant, last) VALUES ($1, $2)";
-        conn.run(sql, vec![tenant.as_str().into(), last.into()]).await?;
+    while let Some(first) = lines.first() {
+        let end = millis(&first.id) + SPAN;
+        let rest = lines.split_off(lines.partition_point(|line| millis(&line.id) <= end));
+        write_block(conn, tenant, Block { lines }).await?;
+        lines = rest;
     }
     Ok(())
+}
+
+async fn write_block<C: ConnectionTrait + Sync>(conn: &C, tenant: &Tenant, block: Block) -> Result<(), Fault> {
+    let ([first, ..], [.., last]) = (block.lines.as_slice(), block.lines.as_slice()) else { return Ok(()) };
+    let (first, last) = (uuid(&first.id)?, uuid(&last.id)?);
+    let sql = "INSERT INTO decision_block (tenant, last, first, lines) VALUES ($1, $2, $3, $4)";
+    let lines = block.encode_to_vec();
+    conn.run(sql, vec![tenant.as_str().into(), last.into(), first.into(), lines.into()]).await?;
+    let sql = "INSERT INTO decision_unindexed (tenant, last) VALUES ($1, $2)";
+    conn.run(sql, vec![tenant.as_str().into(), last.into()]).await.map(drop)
 }
 
 /// When an id was made, in milliseconds since 1970.
@@ -161,7 +165,7 @@ pub(super) async fn find<C: ConnectionTrait + Sync>(
              ORDER BY last{lock}"
         );
         for row in conn.rows(&sql, values).await? {
-            let is_wanted = |line: &Line| chunk.iter().any(|id| id.as_bytes().as_slice() == line.id);
+            let is_wanted = |line: &Line| chunk.iter().any(|id| id.as_bytes().as_slice() == &*line.id);
             found.extend(read(&row)?.1.into_iter().filter(is_wanted));
         }
     }
@@ -171,9 +175,7 @@ pub(super) async fn find<C: ConnectionTrait + Sync>(
 /// Rows of each id with the greatest one that can end its block, and the parameters of the statement, tenant first.
 fn wanted(dialect: Dialect, tenant: &Tenant, decisions: &[DecisionId]) -> (String, Vec<Value>) {
     // An id of the millisecond after the span is beyond it, whatever its other bits.
-    let upto = |id: &DecisionId| {
-        Uuid::from_u128(id.uuid().as_u128().saturating_add(u128::from(SPAN + 1) << 80))
-    };
+    let upto = |id: &DecisionId| Uuid::from_u128(id.uuid().as_u128().saturating_add(u128::from(SPAN + 1) << 80));
     let mut values: Vec<Value> = vec![tenant.as_str().into()];
     match dialect {
         Dialect::Postgres => {
@@ -191,7 +193,7 @@ fn wanted(dialect: Dialect, tenant: &Tenant, decisions: &[DecisionId]) -> (Strin
 
 /// A row of `last, lines`.
 pub(super) fn read(row: &QueryResult) -> Result<(Uuid, Vec<Line>), Fault> {
-    let block = Block::decode(column::<Vec<u8>>(row, 1)?.as_slice()).map_err(Fault::internal)?;
+    let block = Block::decode(Bytes::from(column::<Vec<u8>>(row, 1)?)).map_err(Fault::internal)?;
     Ok((column(row, 0)?, block.lines))
 }
 

@@ -24,7 +24,7 @@ pub(super) async fn find(store: &Store, tenant: &Tenant, decision: DecisionId) -
     let customer = owner(store.reader(), tenant, decision, &line).await?;
     let sql = "SELECT content FROM decision_input WHERE tenant = $1 AND customer = $2 AND digest = $3";
     let made_for = line.customer()?.unwrap_or(NOBODY);
-    let values = vec![tenant.as_str().into(), made_for.uuid().into(), line.inputs.clone().into()];
+    let values = vec![tenant.as_str().into(), made_for.uuid().into(), line.inputs.to_vec().into()];
     let inputs = match store.reader().row(sql, values).await? {
         Some(row) => Some(store.sealer().open(tenant, made_for, &column::<Vec<u8>>(&row, 0)?)?),
         None => None,

@@ -16,7 +16,7 @@ use std::{
 
 use customization_domain::report_outcome::DecisionId;
 use data::{Sql, Store, Tx, sql::insert_rows};
-use prost::Message;
+use prost::{Message, bytes::Bytes};
 use sea_orm::{ConnectionTrait, QueryResult, Value};
 use terms::{CustomerId, Fault, Tenant, Timestamp};
 use tokio::sync::Notify;
@@ -32,6 +32,8 @@ use super::{
 const SHARDS: u8 = 255;
 /// How many blocks are indexed in one turn at most.
 const TURN: usize = 128;
+/// How many rows of the index one transaction writes.
+const STEP: usize = 64;
 /// How many decisions wait at most while the indexer keeps up.
 const FULL: usize = 4_096;
 /// How long a decision waits.
@@ -43,19 +45,19 @@ const STRAY: u32 = 30;
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Posting {
     /// 16 bytes of a customer, or 32 of the look-up key of an identifier.
-    #[prost(bytes = "vec", tag = "1")]
-    of: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    decision: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "1")]
+    of: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    decision: Bytes,
     /// For whom it was made; empty where `of` says so.
-    #[prost(bytes = "vec", tag = "3")]
-    customer: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "3")]
+    customer: Bytes,
     /// When, in microseconds.
     #[prost(int64, tag = "4")]
     at: i64,
     /// The greatest id of its block.
-    #[prost(bytes = "vec", tag = "5")]
-    block: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "5")]
+    block: Bytes,
 }
 
 /// One row of the index.
@@ -81,23 +83,28 @@ impl Posting {
             decision: block::id(&self.decision)?,
             customer: if customer.is_empty() { None } else { Some(block::id(customer)?) },
             at: Timestamp(self.at),
-            block: Uuid::from_slice(&self.block).map_err(Fault::internal)?,
+            block: block::uuid(&self.block)?,
         })
     }
 }
 
 /// The postings of a decision: by its customer, by its identifier.
-fn postings(block: Uuid, line: &Line) -> impl Iterator<Item = Posting> {
-    let posting = |of: &[u8], customer: &[u8]| Posting {
-        of: of.to_vec(),
+fn postings(block: &Bytes, line: &Line) -> impl Iterator<Item = Posting> {
+    let posting = |of: &Bytes, customer: &Bytes| Posting {
+        of: of.clone(),
         decision: line.id.clone(),
-        customer: customer.to_vec(),
+        customer: customer.clone(),
         at: line.at,
-        block: block.as_bytes().to_vec(),
+        block: block.clone(),
     };
-    let by_customer = (!line.customer.is_empty()).then(|| posting(&line.customer, &[]));
+    let by_customer = (!line.customer.is_empty()).then(|| posting(&line.customer, &Bytes::new()));
     let by_identifier = (!line.via.is_empty()).then(|| posting(&line.via, &line.customer));
     by_customer.into_iter().chain(by_identifier)
+}
+
+fn all_postings(block: Uuid, lines: &[Line]) -> Vec<Posting> {
+    let block = Bytes::copy_from_slice(block.as_bytes());
+    lines.iter().flat_map(|line| postings(&block, line)).collect()
 }
 
 /// Both end in bits that are as good as random.
@@ -106,59 +113,62 @@ fn shard(of: &[u8]) -> i64 {
 }
 
 /// Indexes what waits, some of it; how many blocks that were.
+///
+/// In several transactions, so that decisions wait for none of them long. Blocks count as indexed with the last: until
+/// then, and after a crash, or if another process does the same, they are found twice, which `made` looks over.
 pub(super) async fn turn(store: &Store) -> Result<usize, Fault> {
     let sql = format!(
         "SELECT u.last, b.lines, u.tenant FROM decision_unindexed u \
          JOIN decision_block b ON b.tenant = u.tenant AND b.last = u.last ORDER BY u.tenant, u.last LIMIT {TURN}"
     );
     let rows = store.reader().rows(&sql, Vec::new()).await?;
-    let mut tenants: BTreeMap<String, Waiting> = BTreeMap::new();
+    let mut tenants: BTreeMap<String, Vec<(Uuid, Vec<Line>)>> = BTreeMap::new();
     for row in &rows {
-        let (last, lines) = block::read(row)?;
-        tenants.entry(column(row, 2)?).or_default().push((last, lines));
+        tenants.entry(column(row, 2)?).or_default().push(block::read(row)?);
+        // Reading a block takes a while: others have their turn.
+        tokio::task::yield_now().await;
     }
-    let tenants = Arc::new(tenants);
-    let written = store.write(move |tx| {
-        let tenants = tenants.clone();
-        Box::pin(async move {
-            for (tenant, waiting) in tenants.iter() {
-                index(tx, tenant, waiting).await?;
-            }
-            Ok(())
-        })
-    });
-    written.await?;
+    for (tenant, blocks) in tenants {
+        let tenant: Arc<str> = tenant.into();
+        let lasts: Arc<[Uuid]> = blocks.iter().map(|(last, _)| *last).collect();
+        for rows in shards(&tenant, blocks).chunks(STEP) {
+            let rows = rows.to_vec();
+            let written = store.write(move |tx| {
+                let rows = rows.clone();
+                Box::pin(async move { insert_rows(tx.conn(), POSTING, rows, REPLACING).await })
+            });
+            written.await?;
+        }
+        let written = store.write(move |tx| {
+            let (tenant, lasts) = (tenant.clone(), lasts.clone());
+            Box::pin(async move {
+                let sql =
+                    format!("DELETE FROM decision_unindexed WHERE tenant = $1 AND last IN ({})", list(2, lasts.len()));
+                let mut values: Vec<Value> = vec![(&*tenant).into()];
+                values.extend(lasts.iter().map(|last| Value::from(*last)));
+                tx.conn().run(&sql, values).await
+            })
+        });
+        written.await?;
+    }
     Ok(rows.len())
 }
 
-/// Blocks by their greatest id.
-type Waiting = Vec<(Uuid, Vec<Line>)>;
+const POSTING: &str = "decision_posting (tenant, shard, upto, postings)";
+/// Whoever ends with the same block has the same blocks: what counted as indexed before is in rows of its own.
+const REPLACING: &str = "ON CONFLICT (tenant, shard, upto) DO UPDATE SET postings = excluded.postings";
 
-/// Indexes blocks of one tenant; those alone that nobody else indexed in the meantime.
-async fn index(tx: &Tx, tenant: &str, waiting: &Waiting) -> Result<(), Fault> {
-    let sql = format!(
-        "DELETE FROM decision_unindexed WHERE tenant = $1 AND last IN ({}) RETURNING last",
-        list(2, waiting.len())
-    );
-    let mut values: Vec<Value> = vec![tenant.into()];
-    values.extend(waiting.iter().map(|(last, _)| Value::from(*last)));
-    let rows = tx.conn().rows(&sql, values).await?;
-    let mine = rows.iter().map(|row| column(row, 0)).collect::<Result<HashSet<Uuid>, _>>()?;
-    // Every id in these blocks is at most this one, and no other turn ends with the same block.
-    let Some(upto) = mine.iter().max().copied() else { return Ok(()) };
+/// The postings of blocks, a row for each shard. No id in them is greater than `upto`.
+fn shards(tenant: &str, blocks: Vec<(Uuid, Vec<Line>)>) -> Vec<[Value; 4]> {
+    let upto = blocks.iter().map(|(last, _)| *last).max();
     let mut shards: BTreeMap<i64, Vec<Posting>> = BTreeMap::new();
-    for (last, lines) in waiting.iter().filter(|(last, _)| mine.contains(last)) {
-        for posting in lines.iter().flat_map(|line| postings(*last, line)) {
-            shards.entry(shard(&posting.of)).or_default().push(posting);
-        }
+    for posting in blocks.iter().flat_map(|(last, lines)| all_postings(*last, lines)) {
+        shards.entry(shard(&posting.of)).or_default().push(posting);
     }
-    let rows: Vec<[Value; 4]> = shards
-        .into_iter()
-        .map(|(shard, postings)| {
-            [tenant.into(), shard.into(), upto.into(), Postings { postings }.encode_to_vec().into()]
-        })
-        .collect();
-    insert_rows(tx.conn(), "decision_posting (tenant, shard, upto, postings)", rows, "").await.map(drop)
+    let row = |(shard, postings): (i64, Vec<Posting>)| {
+        [tenant.into(), shard.into(), upto.into(), Postings { postings }.encode_to_vec().into()]
+    };
+    shards.into_iter().map(row).collect()
 }
 
 /// The decisions made for customers, or named by identifiers, since a time: `of` are ids or look-up keys.
@@ -180,23 +190,24 @@ pub(super) async fn made<C: ConnectionTrait + Sync>(
     );
     let mut values: Vec<Value> = vec![tenant.as_str().into(), least(since).into()];
     values.extend(shards.into_iter().map(Value::from));
-    let mut found = Vec::new();
+    let mut found = BTreeMap::new();
     for row in conn.rows(&sql, values).await? {
-        let theirs = read(&row)?.into_iter().filter(|posting| of.contains(&posting.of.as_slice()));
+        let theirs = read(&row)?.into_iter().filter(|posting| of.contains(&&*posting.of));
         for posting in theirs.filter(|posting| posting.at >= since.micros()) {
-            found.push(posting.made()?);
+            let made = posting.made()?;
+            found.insert(made.decision, made);
         }
     }
-    Ok(found)
+    Ok(found.into_values().collect())
 }
 
 /// The postings of a row: of a block that waits, or of the index.
 fn read(row: &QueryResult) -> Result<Vec<Posting>, Fault> {
     if column::<i32>(row, 2)? == 1 {
         let (last, lines) = block::read(row)?;
-        return Ok(lines.iter().flat_map(|line| postings(last, line)).collect());
+        return Ok(all_postings(last, &lines));
     }
-    Ok(Postings::decode(column::<Vec<u8>>(row, 1)?.as_slice()).map_err(Fault::internal)?.postings)
+    Ok(Postings::decode(Bytes::from(column::<Vec<u8>>(row, 1)?)).map_err(Fault::internal)?.postings)
 }
 
 /// The decisions that are these customers' now: made for them, and not moved elsewhere by a split; or moved to them.

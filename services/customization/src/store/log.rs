@@ -1,7 +1,7 @@
-//! Writes decisions. While one batch commits, the next gathers: so a commit is paid for once for many decisions, and a
-//! single decision waits for nobody.
+//! Writes decisions. While one batch commits, the next gathers: so a commit is paid for once for many decisions, and who
+//! decides alone waits for nobody.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use customization_domain::ports::{Effect, Entry, News, Word};
@@ -16,6 +16,10 @@ use super::{block, index::Indexer, rows::NOBODY};
 
 /// How many decisions share a commit at most.
 const BATCH: usize = 512;
+/// How many must be deciding for a batch to wait for more of them.
+const SIBLINGS: usize = 4;
+/// How long it waits for them at most.
+const MOMENT: Duration = Duration::from_millis(1);
 /// How many wait before callers do.
 const WAITING: usize = 4_096;
 
@@ -48,13 +52,16 @@ fn gone() -> Fault {
 
 async fn run(store: Store, indexer: Arc<Indexer>, mut queue: mpsc::Receiver<Waiting>) {
     let mut waiting = Vec::with_capacity(BATCH);
+    let mut before = 0;
     while queue.recv_many(&mut waiting, BATCH).await > 0 {
+        gather(&mut queue, &mut waiting, before).await;
         // Whoever gave up before the write began need not be written for.
         let (entries, done): (Vec<Entry>, Vec<_>) = waiting
             .drain(..)
             .filter(|waiting: &Waiting| !waiting.done.is_closed())
             .map(|waiting| (waiting.entry, waiting.done))
             .unzip();
+        before = entries.len();
         if entries.is_empty() {
             continue;
         }
@@ -69,6 +76,18 @@ async fn run(store: Store, indexer: Arc<Indexer>, mut queue: mpsc::Receiver<Wait
             // Whoever waited may be gone; the decision stands.
             let _ = done.send(outcome);
         }
+    }
+}
+
+/// Lets a batch grow while many decide at once: a commit costs as much for one decision as for a hundred. `before` were
+/// written last, and these came in the meantime: of as many, three quarters are waited for, for a moment. Who decides
+/// alone waits for nobody. (PostgreSQL's `commit_delay` and `commit_siblings` are the same idea.)
+async fn gather(queue: &mut mpsc::Receiver<Waiting>, waiting: &mut Vec<Waiting>, before: usize) {
+    let enough = ((before + waiting.len()) * 3 / 4).min(BATCH);
+    let more = async { while waiting.len() < enough && queue.recv_many(waiting, BATCH - waiting.len()).await > 0 {} };
+    if enough >= SIBLINGS {
+        // What came until then is in the batch: receiving is cancel safe.
+        let _ = tokio::time::timeout(MOMENT, more).await;
     }
 }
 

@@ -63,7 +63,8 @@ impl SqlStore {
     pub(crate) async fn shelf(&self, tenant: &Tenant, at_least: &Revision) -> Result<Arc<Shelf>, Fault> {
         match self.catalogs.fresh(tenant, at_least) {
             Some(shelf) => Ok(shelf),
-            None => self.catalogs.refresh(&self.store, tenant).await,
+            // Boxed: nearly always there is nothing to read.
+            None => Box::pin(self.catalogs.refresh(&self.store, tenant)).await,
         }
     }
 

@@ -54,7 +54,7 @@ pub(crate) async fn erase(tx: &Tx, tenant: &Tenant, customers: &[CustomerId]) ->
     let blocks: BTreeSet<Uuid> = theirs.iter().map(|made| made.block).collect();
     let blocks: Vec<Uuid> = blocks.into_iter().collect();
     block::change(tx, tenant, &blocks, |line| {
-        if gone.contains(line.id.as_slice()) {
+        if gone.contains(&*line.id) {
             line.via.clear();
             line.inputs.clear();
             line.body.clear();

@@ -30,6 +30,7 @@ impl MigrationTrait for Migration {
     }
 }
 
+/// Blocks and postings are large: in SQLite's `WITHOUT ROWID` a search would read through their overflow pages.
 const SQL: &str = r#"
 CREATE TABLE decision_block (
     tenant TEXT NOT NULL,
@@ -37,7 +38,7 @@ CREATE TABLE decision_block (
     first ID NOT NULL,
     lines BLOB NOT NULL,
     PRIMARY KEY (tenant, last)
-) WITHOUT ROWID;
+);
 CREATE TABLE decision_unindexed (
     tenant TEXT NOT NULL,
     last ID NOT NULL,
@@ -49,7 +50,7 @@ CREATE TABLE decision_posting (
     upto ID NOT NULL,
     postings BLOB NOT NULL,
     PRIMARY KEY (tenant, shard, upto)
-) WITHOUT ROWID;
+);
 CREATE TABLE decision_moved (
     tenant TEXT NOT NULL,
     decision ID NOT NULL,
@@ -93,18 +94,18 @@ async fn carry<C: ConnectionTrait>(conn: &C, rows: &[sea_orm::QueryResult]) -> R
     let mut lines = Vec::with_capacity(rows.len());
     let mut moved: Vec<[Value; 6]> = Vec::new();
     for row in rows {
-        let bytes = |id: Option<Uuid>| id.map(|id| id.as_bytes().to_vec()).unwrap_or_default();
+        let bytes = |id: Option<Uuid>| id.map(|id| id.as_bytes().to_vec().into()).unwrap_or_default();
         let (id, customer, made_for): (Uuid, Option<Uuid>, Option<Uuid>) =
             (column(row, 1)?, column(row, 2)?, column(row, 3)?);
         lines.push(Line {
             id: bytes(Some(id)),
             customer: bytes(made_for),
-            via: column::<Option<Vec<u8>>>(row, 4)?.unwrap_or_default(),
+            via: column::<Option<Vec<u8>>>(row, 4)?.unwrap_or_default().into(),
             touchpoint: bytes(Some(column(row, 5)?)),
             catalog_version: column(row, 6)?,
             at: column(row, 7)?,
-            inputs: column::<Option<Vec<u8>>>(row, 8)?.unwrap_or_default(),
-            body: column(row, 9)?,
+            inputs: column::<Option<Vec<u8>>>(row, 8)?.unwrap_or_default().into(),
+            body: column::<Vec<u8>>(row, 9)?.into(),
         });
         if customer != made_for {
             let (made_for, customer) = (made_for.unwrap_or(NOBODY.uuid()), customer.unwrap_or(NOBODY.uuid()));
