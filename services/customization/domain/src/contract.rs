@@ -369,7 +369,7 @@ impl<S: Definitions + DecisionLog> Exam<S> {
         let mut entries = Vec::new();
         for n in 0..200 {
             // Some customers' ids differ in their first bytes alone.
-            let who = customer((n % CUSTOMERS) << 100 | n % CUSTOMERS / 2);
+            let who = customer(((n % CUSTOMERS) << 100) | (n % CUSTOMERS / 2));
             entries.push(self.entry(&tenants[usize::from(n % 3 == 0)], Some(who)));
         }
         join_all(entries.iter().map(|entry| self.record(entry.clone())).collect()).await;

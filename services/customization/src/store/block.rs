@@ -138,7 +138,7 @@ async fn write_block<C: ConnectionTrait + Sync>(conn: &C, tenant: &Tenant, block
 
 /// When an id was made, in milliseconds since 1970.
 fn millis(id: &[u8]) -> u64 {
-    id.iter().take(6).fold(0, |time, byte| time << 8 | u64::from(*byte))
+    id.iter().take(6).fold(0, |time, byte| (time << 8) | u64::from(*byte))
 }
 
 /// The least id that could be made at a time, and so no later id is less.

@@ -77,7 +77,7 @@ async fn carry_over<C: ConnectionTrait>(conn: &C) -> Result<(), Fault> {
         let rows = conn.rows(&sql, vec![after.0.clone().into(), after.1.into()]).await?;
         let Some(last) = rows.last() else { return Ok(()) };
         after = (column(last, 0)?, column(last, 1)?);
-        for rows in rows.chunk_by(|a, b| same_tenant(a, b)) {
+        for rows in rows.chunk_by(same_tenant) {
             carry(conn, rows).await?;
         }
     }
