@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use host::encode::{identifier, json, timestamp};
 use identity_domain::{
-    Customer, CustomerIdentifier, Evidence, Guard, Identified, Kind, MatchReason, TraitValue, lookup_customer::Match,
+    Customer, CustomerIdentifier, Evidence, Guard, HistoryEntry, HistoryKind, Identified, Kind, MatchReason, Refusal,
+    TraitValue, lookup_customer::Match,
 };
 use prost_types::Struct;
 use rapport_proto::{identity::v1 as wire, r#type::v1::CustomerKind};
@@ -74,7 +75,8 @@ fn customer_identifier(known: &CustomerIdentifier) -> wire::CustomerIdentifier {
         last_seen: Some(timestamp(known.last_seen)),
         source: known.source.clone(),
         raw_value: known.raw_value.clone(),
-        shared: false,
+        shared: known.shared,
+        demoted: known.demoted,
     }
 }
 
@@ -86,7 +88,7 @@ pub(crate) fn identified(reply: &Identified, claims: &[Identifier], revision: &R
         confidence: reply.confidence,
         matched_by: reply.matched_by.iter().map(|reason| match_reason(reason, claims)).collect(),
         merged: reply.merged.iter().map(ToString::to_string).collect(),
-        refused: reply.refused.iter().map(refusal).collect(),
+        refused: reply.refused.iter().map(|refused| refusal(refused, claims)).collect(),
         record_id: reply.record.map(|id| id.to_string()).unwrap_or_default(),
         candidate_ids: Vec::new(),
         revision: revision.to_string(),
@@ -107,11 +109,69 @@ fn match_reason(reason: &MatchReason, claims: &[Identifier]) -> wire::MatchReaso
     }
 }
 
-fn refusal(refusal: &identity_domain::Refusal) -> wire::Refusal {
-    let guard = match refusal.guard {
+fn refusal(refusal: &Refusal, claims: &[Identifier]) -> wire::Refusal {
+    wire::Refusal {
+        guard: guard(refusal.guard).into(),
+        identifier: refusal.claim.and_then(|place| claims.get(place)).map(identifier),
+        customer_id: refusal.customer.map(|id| id.to_string()).unwrap_or_default(),
+        detail: refusal.detail.clone(),
+        in_review: refusal.in_review,
+    }
+}
+
+/// A guard.
+pub(crate) fn guard(guard: Guard) -> wire::IdentityGuard {
+    match guard {
+        Guard::BlockedValue => wire::IdentityGuard::BlockedValue,
+        Guard::UniqueConflict => wire::IdentityGuard::UniqueConflict,
+        Guard::LimitExceeded => wire::IdentityGuard::LimitExceeded,
+        Guard::SharedIdentifier => wire::IdentityGuard::SharedIdentifier,
+        Guard::LowerPriority => wire::IdentityGuard::LowerPriority,
+        Guard::CannotLink => wire::IdentityGuard::CannotLink,
+        Guard::VerifiedConflict => wire::IdentityGuard::VerifiedConflict,
+        Guard::KindMismatch => wire::IdentityGuard::KindMismatch,
         Guard::StaleRecord => wire::IdentityGuard::StaleRecord,
-    };
-    wire::Refusal { guard: guard.into(), detail: refusal.detail.clone(), ..wire::Refusal::default() }
+        Guard::BirthDate => wire::IdentityGuard::BirthDate,
+        Guard::Generation => wire::IdentityGuard::Generation,
+    }
+}
+
+/// An entry of the history.
+pub(crate) fn history_entry(entry: &HistoryEntry) -> wire::IdentityHistoryEntry {
+    let detail = &entry.detail;
+    let other = entry.other.map(|id| id.to_string()).unwrap_or_default();
+    wire::IdentityHistoryEntry {
+        entry_id: entry.id.to_string(),
+        kind: history_kind(entry.kind).into(),
+        customer_id: entry.customer.to_string(),
+        other_customer_id: other.clone(),
+        record_id: entry.record.map(|id| id.to_string()).unwrap_or_default(),
+        identifier: detail.identifier.as_ref().map(identifier),
+        refusal: detail.guard.map(|refused| wire::Refusal {
+            guard: guard(refused).into(),
+            identifier: detail.identifier.as_ref().map(identifier),
+            customer_id: other,
+            detail: detail.sentence.clone(),
+            in_review: detail.in_review,
+        }),
+        actor: entry.actor.clone(),
+        reason: entry.why().to_owned(),
+        occurred_at: Some(timestamp(entry.occurred_at())),
+        record_time: Some(timestamp(entry.at)),
+    }
+}
+
+fn history_kind(kind: HistoryKind) -> wire::IdentityHistoryKind {
+    match kind {
+        HistoryKind::Create => wire::IdentityHistoryKind::Created,
+        HistoryKind::Link => wire::IdentityHistoryKind::Linked,
+        HistoryKind::Unlink => wire::IdentityHistoryKind::Unlinked,
+        HistoryKind::Merge => wire::IdentityHistoryKind::Merged,
+        HistoryKind::Split => wire::IdentityHistoryKind::Split,
+        HistoryKind::Refuse => wire::IdentityHistoryKind::Refused,
+        HistoryKind::Review => wire::IdentityHistoryKind::Reviewed,
+        HistoryKind::Relate => wire::IdentityHistoryKind::Related,
+    }
 }
 
 /// An identifier that led a look-up to its customer.

@@ -10,11 +10,12 @@ use terms::{
 };
 
 use crate::{
-    customer::Customer,
+    customer::{Customer, Sourced},
     history::HistoryEntry,
     identify::{Identified, Identify},
     identify_stream::{Batch, identify_all},
     list_customers::{ListQuery, Place},
+    list_identity_history::HistoryQuery,
     ports::{Customers, Verdicts},
     record::{Claim, Record, RecordId},
     view::{CustomerState, Lead, Moment, Node, View},
@@ -83,7 +84,14 @@ impl TenantState {
         let aliases = self.view.aliases_of(state.id);
         let claims = self.view.claims().filter_map(|(record, claim)| {
             let record = self.view.record(record)?;
-            (self.view.resolve(record.home) == state.id).then(|| (record.source.clone(), claim.clone()))
+            let node = Node::Identifier(claim.identifier.clone());
+            let sharing = self.view.sharing(&claim.identifier);
+            (self.view.resolve(record.home) == state.id).then(|| Sourced {
+                source: record.source.clone(),
+                claim: claim.clone(),
+                leads: self.view.lead(&node).is_some_and(|lead| self.view.resolve(lead.customer) == state.id),
+                shared: sharing.is_some_and(|sharing| sharing.shared),
+            })
         });
         Customer::assemble(state.clone(), claims.collect(), aliases)
     }
@@ -131,7 +139,9 @@ impl Customers for MemoryCustomers {
     async fn leads(&self, tenant: &Tenant, identifiers: &[Identifier]) -> Result<Vec<Option<Lead>>, Fault> {
         Ok(self.read(tenant, |state| {
             let lead = |identifier: &Identifier| {
-                let lead = state.view.lead(&Node::Identifier(identifier.clone()))?;
+                let shared = state.view.sharing(identifier).is_some_and(|sharing| sharing.shared);
+                let node = if shared { Node::Shared } else { Node::Identifier };
+                let lead = state.view.lead(&node(identifier.clone()))?;
                 Some(Lead { customer: state.view.resolve(lead.customer), ..lead })
             };
             identifiers.iter().map(lead).collect()
@@ -180,12 +190,29 @@ impl Customers for MemoryCustomers {
         }))
     }
 
-    async fn history(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<HistoryEntry>, Fault> {
+    async fn history(
+        &self,
+        tenant: &Tenant,
+        customer: CustomerId,
+        query: HistoryQuery,
+    ) -> Result<Vec<HistoryEntry>, Fault> {
         Ok(self.read(tenant, |state| {
             let now = state.view.resolve(customer);
-            let entries = state.history.iter().filter(|entry| state.view.resolve(entry.customer) == now);
-            let mut entries: Vec<_> = entries.cloned().collect();
+            let concerns = |entry: &&HistoryEntry| {
+                [Some(entry.customer), entry.other].into_iter().flatten().any(|id| state.view.resolve(id) == now)
+            };
+            let mut entries: Vec<_> = state.history.iter().filter(concerns).cloned().collect();
             entries.sort_by_key(|entry| entry.id);
+            if query.descending {
+                entries.reverse();
+            }
+            let behind = |id| match query.after {
+                None => true,
+                Some(after) if query.descending => id < after,
+                Some(after) => id > after,
+            };
+            entries.retain(|entry| behind(entry.id));
+            entries.truncate(query.limit as usize);
             entries
         }))
     }
@@ -206,6 +233,11 @@ mod tests {
     #[tokio::test]
     async fn sits_the_exam() {
         contract::run(store()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_place() {
+        contract::one_of_two_gets_the_last_place(store(), 50).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,8 @@
 //! Rows to domain values.
 
-use identity_domain::{Claim, CustomerState, HistoryEntry, HistoryKind, Observed, Record};
+use identity_domain::{Anchors, Claim, CustomerState, HistoryEntry, HistoryKind, Observed, Record, Sharing};
 use sea_orm::QueryResult;
-use terms::{Fault, Identifier, Timestamp};
+use terms::{CustomerId, Fault, Identifier, Timestamp};
 
 use super::{
     sealed::Sealing,
@@ -10,7 +10,8 @@ use super::{
 };
 
 /// The columns that [`customer`] reads.
-pub(super) const CUSTOMER: &str = "c.id, c.golden, c.record_count, c.confidence, c.created_at, c.updated_at, c.version";
+pub(super) const CUSTOMER: &str =
+    "c.id, c.golden, c.record_count, c.confidence, c.created_at, c.updated_at, c.version, c.anchors";
 
 pub(super) fn customer(sealing: Sealing<'_>, row: &QueryResult) -> Result<CustomerState, Fault> {
     let id = id(row, 0)?;
@@ -22,7 +23,22 @@ pub(super) fn customer(sealing: Sealing<'_>, row: &QueryResult) -> Result<Custom
         created_at: time(row, 4)?,
         updated_at: time(row, 5)?,
         version: column(row, 6)?,
+        anchors: match column::<Option<Vec<u8>>>(row, 7)? {
+            Some(sealed) => sealing.open_anchors(id, &sealed)?,
+            None => Anchors::default(),
+        },
     })
+}
+
+/// Whether the row has no anchors yet.
+pub(super) fn is_bare(row: &QueryResult) -> Result<bool, Fault> {
+    Ok(column::<Option<Vec<u8>>>(row, 7)?.is_none())
+}
+
+/// `lookup.sharing`.
+pub(super) fn sharing(row: &QueryResult, place: usize) -> Result<Option<Sharing>, Fault> {
+    let stored: Option<Vec<u8>> = column(row, place)?;
+    stored.map(|json| serde_json::from_slice(&json).map_err(Fault::internal)).transpose()
 }
 
 /// A stored count.
@@ -73,22 +89,29 @@ pub(super) fn claim(sealing: Sealing<'_>, row: &QueryResult) -> Result<Claim, Fa
 }
 
 /// The columns that [`history`] reads.
-pub(super) const HISTORY: &str = "h.id, h.kind, h.customer, h.loser, h.record, h.actor, h.reason, h.at";
+pub(super) const HISTORY: &str =
+    "h.id, h.kind, h.customer, h.loser, h.record, h.actor, h.reason, h.at, h.mirror, h.detail";
 
-pub(super) fn history(row: &QueryResult) -> Result<HistoryEntry, Fault> {
+pub(super) fn history(sealing: Sealing<'_>, row: &QueryResult) -> Result<HistoryEntry, Fault> {
     let kind: String = column(row, 1)?;
-    let kind = match kind.as_str() {
-        "create" => HistoryKind::Create,
-        "link" => HistoryKind::Link,
-        "merge" => HistoryKind::Merge,
-        unknown => return Err(Fault::internal(format!("the history holds the unknown kind {unknown}"))),
-    };
+    let kind = HistoryKind::parse(&kind)
+        .ok_or_else(|| Fault::internal(format!("the history holds the unknown kind {kind}")))?;
+    let mut customer: CustomerId = id(row, 2)?;
+    let mut other = optional_id(row, 3)?;
+    let detail: Option<Vec<u8>> = column(row, 9)?;
+    let detail = detail.map(|sealed| sealing.open_detail(customer, &sealed)).transpose()?.unwrap_or_default();
+    if column::<bool>(row, 8)?
+        && let Some(of) = &mut other
+    {
+        std::mem::swap(&mut customer, of);
+    }
     Ok(HistoryEntry {
         id: id(row, 0)?,
         kind,
-        customer: id(row, 2)?,
-        loser: optional_id(row, 3)?,
-        record: id(row, 4)?,
+        customer,
+        other,
+        record: optional_id(row, 4)?,
+        detail,
         actor: column(row, 5)?,
         reason: column(row, 6)?,
         at: time(row, 7)?,

@@ -7,7 +7,10 @@
 //! | `lookup` | each identifier and each source key: where it leads |
 //! | `record` | each source record: what it says |
 //! | `evidence` | each edge between a record and an identifier |
-//! | `history` | each creation, link and merge |
+//! | `identity_policy` | each tenant that has decided anything about identity |
+//! | `history` | everything that happened to an identity; twice what concerns two customers |
+//!
+//! `lookup.sharing` says with whom else a value was seen; only a value that is not unique, or is a hub, has it.
 //!
 //! `lookup.customer`, `record.home` and `history.customer` name the customer of that time and are never rewritten:
 //! readers go through `alias`. So a merge touches two customers and their aliases, however many records they have.
@@ -23,6 +26,10 @@ mod m20260102_000003_lookup;
 mod m20260102_000004_record;
 mod m20260102_000005_evidence;
 mod m20260102_000006_history;
+mod m20260201_000101_anchors;
+mod m20260201_000102_sharing;
+mod m20260201_000103_identity_policy;
+mod m20260201_000201_history_detail;
 
 /// In the order in which they are applied.
 pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
@@ -33,6 +40,10 @@ pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20260102_000004_record::Migration),
         Box::new(m20260102_000005_evidence::Migration),
         Box::new(m20260102_000006_history::Migration),
+        Box::new(m20260201_000101_anchors::Migration),
+        Box::new(m20260201_000102_sharing::Migration),
+        Box::new(m20260201_000103_identity_policy::Migration),
+        Box::new(m20260201_000201_history_detail::Migration),
     ]
 }
 
