@@ -823,8 +823,10 @@ pub struct ListIdentityHistoryRequest {
     pub page_token: ::prost::alloc::string::String,
     /// Optional CEL expression over the attributes of one result; only results
     /// for which it is true are returned. A mistake fails with INVALID_ARGUMENT,
-    /// reason RULE_INVALID, with line and column. Attributes: `kind`, `actor`,
-    /// `record_time`.
+    /// reason RULE_INVALID, with line and column. Attributes: `kind` (`created`,
+    /// `linked`, `unlinked`, `merged`, `split`, `refused`, `reviewed`,
+    /// `related`), `actor`, `record_time`. A filter looks at a bounded number of
+    /// entries; a page may be short and still have a token.
     #[prost(string, tag = "4")]
     pub filter: ::prost::alloc::string::String,
     /// Optional order as in AIP-132: comma-separated fields, each optionally
@@ -861,10 +863,12 @@ pub struct IdentityHistoryEntry {
     /// What happened.
     #[prost(enumeration = "IdentityHistoryKind", tag = "2")]
     pub kind: i32,
-    /// The customer concerned, as the id was then.
+    /// The customer concerned, as the id was then: the survivor of a merge, the
+    /// one that a split took from.
     #[prost(string, tag = "3")]
     pub customer_id: ::prost::alloc::string::String,
-    /// The other customer, for merges, splits and refusals.
+    /// The other customer: the one merged in, the one taken out, the one to whom
+    /// a refused link would have led.
     #[prost(string, tag = "4")]
     pub other_customer_id: ::prost::alloc::string::String,
     /// The record concerned, `rec_…`.
@@ -1095,10 +1099,12 @@ pub struct NamespacePolicy {
     pub blocked_values: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// When a value has been seen with more customers than this, at most 1000, it
     /// is shared and leads to nobody; records that carry nothing else then form a
-    /// customer of their own. Of a unique namespace the customers count to whom a
-    /// guard refused to link it (a hub, such as an office's mailbox). 0: no limit
-    /// for a unique namespace; a value that is not unique then moves to the
-    /// customer with whom it was seen last (a session). What is shared stays so.
+    /// customer of their own. A value of a unique namespace is seen with the
+    /// customers whom it merged, and with those to whom a guard refused to link
+    /// it: beyond the limit it is a hub, such as an office's mailbox, and merges
+    /// no more. 0: no limit for a unique namespace; a value that is not unique
+    /// then moves to the customer with whom it was seen last (a session). What is
+    /// shared stays so.
     #[prost(uint32, tag = "8")]
     pub max_customers_per_value: u32,
     /// For e-mail: whether `+tag` in the local part is ignored.
@@ -2411,7 +2417,9 @@ pub mod identity_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Lists every link, merge, split and refusal of one customer, with actor
-        /// and reason.
+        /// and reason. What concerns two customers is in the history of both; that of
+        /// a survivor contains those of its aliases. Errors: NOT_FOUND
+        /// (CUSTOMER_NOT_FOUND).
         pub async fn list_identity_history(
             &mut self,
             request: impl tonic::IntoRequest<super::ListIdentityHistoryRequest>,
@@ -2854,7 +2862,9 @@ pub mod identity_service_server {
             tonic::Status,
         >;
         /// Lists every link, merge, split and refusal of one customer, with actor
-        /// and reason.
+        /// and reason. What concerns two customers is in the history of both; that of
+        /// a survivor contains those of its aliases. Errors: NOT_FOUND
+        /// (CUSTOMER_NOT_FOUND).
         async fn list_identity_history(
             &self,
             request: tonic::Request<super::ListIdentityHistoryRequest>,
