@@ -136,15 +136,9 @@ pub struct Entry {
     pub body: Vec<u8>,
     /// What of the customer's own words had an effect.
     pub effects: Vec<Effect>,
-    /// What the feed tells.
-    pub news: News,
-}
-
-impl Entry {
-    /// Whether the feed tells of it. A decision changes nothing that others know; that the customer was heard does.
-    pub fn is_told(&self) -> bool {
-        self.effects.iter().any(|effect| effect.changed)
-    }
+    /// What the feed tells of it, if it does. A decision changes nothing that others know; that the customer was heard
+    /// does.
+    pub news: Option<News>,
 }
 
 /// What the feed tells of a decision.

@@ -142,7 +142,8 @@ pub(super) async fn make(ports: &Ports, call: &Call, wanted: &Wanted) -> Result<
     let found = match ports.customers.hot(tenant, &wanted.customer, &wanted.at_least) {
         Some(found) => found,
         None => {
-            let found = ports.customers.find(call, &wanted.customer, &wanted.at_least).await?;
+            // Boxed: the way of a hot decision is short, and its future need not hold the long one.
+            let found = Box::pin(ports.customers.find(call, &wanted.customer, &wanted.at_least)).await?;
             found.unwrap_or_else(Found::nobody)
         }
     };
@@ -181,6 +182,14 @@ fn entry(
     let name = |ranked: &customization_domain::decide::Ranked| {
         ranked.pick.of(place).map(|candidate| candidate.name().to_owned())
     };
+    let effects = effects(decision);
+    // Most decisions are told to nobody.
+    let news = effects.iter().any(|effect| effect.changed).then(|| News {
+        actor: call.caller.subject.clone(),
+        touchpoint: place.touchpoint.spec.name.clone(),
+        treatments: decision.ranked.iter().filter_map(name).collect(),
+        defaulted: decision.defaulted,
+    });
     Entry {
         tenant: call.tenant().clone(),
         id: ports.ids.next(),
@@ -191,13 +200,8 @@ fn entry(
         at: now,
         inputs: known.inputs.clone(),
         body: Body::new(place, decision, made).encode_to_vec(),
-        effects: effects(decision),
-        news: News {
-            actor: call.caller.subject.clone(),
-            touchpoint: place.touchpoint.spec.name.clone(),
-            treatments: decision.ranked.iter().filter_map(name).collect(),
-            defaulted: decision.defaulted,
-        },
+        effects,
+        news,
     }
 }
 
