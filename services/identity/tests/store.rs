@@ -55,7 +55,7 @@ async fn one_of_two_clients_gets_the_last_place() {
 async fn merge_then_split_is_as_if_nothing_had_happened() {
     let given = std::env::var("RAPPORT_HISTORIES").ok().and_then(|text| text.parse().ok());
     for store in stores(Service::Identity, migrations).await {
-        let histories = given.unwrap_or(if store.name() == "postgres" { 40 } else { 300 });
+        let histories = given.unwrap_or(if store.name() == "postgres" { 30 } else { 100 });
         contract::merge_then_split_is_as_if_nothing_had_happened(customers(&store), histories).await;
         assert_eq!(store.idle_in_transaction().await, 0);
     }
