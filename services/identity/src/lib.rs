@@ -54,10 +54,12 @@ pub async fn build(context: &Context, store: Store, marks: Marks) -> Result<Buil
     let customers = Arc::new(customers.tell(reader.clone()));
     let hearer = reader.clone();
     let mut tasks = vec![store.keep_up(context.shutdown.clone())];
+    tasks.push(tokio::spawn(store::search::catch_up(store.clone(), context.shutdown.clone())));
     if config.cache_bytes > 0 {
         tasks.push(data::tail(Arc::new(store.feed()), move |batch| hearer.hear(batch), context.shutdown.clone()));
     }
-    let ports = grpc::Ports { customers, reader, policy: config.policy()?, clock: context.clock.clone() };
+    let relations = customers.clone();
+    let ports = grpc::Ports { customers, relations, reader, policy: config.policy()?, clock: context.clock.clone() };
     let server = host::tuned!(context, IdentityServiceServer::new(grpc::Handler::new(ports)));
     Ok(Built {
         name: Service::Identity,

@@ -25,6 +25,8 @@ impl Furniture {
         let email = format!("{MARKER}-{tag}@{}.example.org", app.tenant);
         let traits = json!({ "name": format!("{MARKER} {tag}"), "country": "NL" });
         let customer = app.identify(&[("email", &email)], traits).await?.customer_id;
+        let other = format!("{MARKER}-{tag}-other@{}.example.org", app.tenant);
+        let other_customer = app.identify(&[("email", &other)], json!({})).await?.customer_id;
         let interaction = app.record(by_id(&customer), "purchase", 20).await?;
         let statement = app.say(by_id(&customer), &format!("topic-{tag}"), json!(MARKER)).await?;
         let boundary = SetBoundaryRequest {
@@ -45,6 +47,7 @@ impl Furniture {
         let decision = app.decide(by_id(&customer), &touchpoint, &statement.revision).await?;
         made.insert("email", email);
         made.insert("customer", customer);
+        made.insert("other_customer", other_customer);
         made.insert("interaction", interaction.interaction.unwrap_or_default().interaction_id);
         made.insert("statement", statement.statement.unwrap_or_default().statement_id);
         made.insert("boundary", boundary.boundary_id);

@@ -12,9 +12,10 @@
 //! | [`customer`] | [`Customer`]: all of it, as readers see it |
 //! | [`view`] | [`View`]: the part of the graph that a decision reads; how a change alters it |
 //! | [`identify`] | `Identify`: check, then decide; [`identify_stream`] folds many into one [`Batch`] |
-//! | [`lookup_customer`], [`list_customers`] | the reading verbs that have rules of their own |
+//! | [`lookup_customer`], [`list_customers`], [`search`] | the reading verbs that have rules of their own |
+//! | [`relate_customers`], [`list_relations`] | households, employers, guardians: who belongs to whom |
 //! | [`history`] | every creation, link and merge, with actor and reason |
-//! | [`ports`] | [`Customers`]: what a store offers |
+//! | [`ports`] | [`Customers`], [`Relations`]: what a store offers |
 //! | [`memory`] | a store without a disk |
 //! | `contract` | the exam that every store sits (feature `contract`) |
 
@@ -28,6 +29,7 @@ pub mod history;
 pub mod identify;
 pub mod identify_stream;
 pub mod list_customers;
+pub mod list_relations;
 pub mod lookup_customer;
 pub mod memory;
 pub mod name;
@@ -35,6 +37,8 @@ pub mod normalise;
 pub mod policy;
 pub mod ports;
 pub mod record;
+pub mod relate_customers;
+pub mod search;
 pub mod view;
 
 pub use customer::{Customer, CustomerIdentifier, Kind, TraitValue};
@@ -44,6 +48,8 @@ pub use identify::{ClaimInput, Evidence, Guard, Identified, Identify, IdentifyIn
 pub use identify_stream::{Batch, News, identify_all};
 pub use memory::MemoryCustomers;
 pub use policy::Policy;
-pub use ports::{Customers, Verdicts};
+pub use ports::{Customers, Relations, Verdicts};
 pub use record::{Claim, Facts, Observed, Record, RecordId, RecordKey, SourceKey};
+pub use relate_customers::{Relate, RelateInput, Relation, RelationId, RelationType};
+pub use search::Search;
 pub use view::{CustomerState, Lead, Merge, Moment, Node, View};

@@ -1,5 +1,7 @@
 //! A store without a disk: one large view per tenant. For property tests, and as the plainest reading of the port.
 
+mod relations;
+
 use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
@@ -17,6 +19,7 @@ use crate::{
     list_customers::{ListQuery, Place},
     ports::{Customers, Verdicts},
     record::{Claim, Record, RecordId},
+    relate_customers::Relation,
     view::{CustomerState, Lead, Moment, Node, View},
 };
 
@@ -32,6 +35,7 @@ pub struct MemoryCustomers {
 struct State {
     tenants: HashMap<Tenant, TenantState>,
     recorded: HashMap<(Tenant, &'static str, String), Recorded>,
+    related: relations::Answered,
     position: i64,
 }
 
@@ -39,6 +43,7 @@ struct State {
 struct TenantState {
     view: View,
     history: Vec<HistoryEntry>,
+    relations: Vec<Relation>,
 }
 
 #[derive(Debug, Clone)]
@@ -165,7 +170,8 @@ impl Customers for MemoryCustomers {
             Some(after) if query.order.descending => place < after,
             Some(after) => place > after,
         };
-        all.retain(|customer| behind(place(customer)));
+        let wanted = |customer: &Customer| query.search.as_ref().is_none_or(|search| search.matches(customer));
+        all.retain(|customer| behind(place(customer)) && wanted(customer));
         all.truncate(query.limit as usize);
         Ok(all)
     }
@@ -198,7 +204,7 @@ mod tests {
     use super::*;
     use crate::contract;
 
-    fn store() -> Arc<dyn Customers> {
+    fn store() -> Arc<MemoryCustomers> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         Arc::new(MemoryCustomers::new(clock.clone(), Arc::new(Ids::new(clock))))
     }

@@ -8,7 +8,9 @@ use crate::{
     history::HistoryEntry,
     identify::{Identified, Identify},
     list_customers::ListQuery,
+    list_relations::RelationQuery,
     record::{Claim, Record},
+    relate_customers::{Relate, Relation},
     view::Lead,
 };
 
@@ -72,4 +74,22 @@ pub trait Customers: Send + Sync + 'static {
     /// # Errors
     /// What the store says.
     async fn history(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<HistoryEntry>, Fault>;
+}
+
+/// The relations between customers of all tenants.
+#[async_trait]
+pub trait Relations: Send + Sync + 'static {
+    /// Resolves the two customers, decides, and commits the change with its feed entries and, under `once`, the record
+    /// of the answer, in one transaction. Gives the relation with its customers as they are now.
+    ///
+    /// # Errors
+    /// [`terms::Reason::CustomerNotFound`]; what the decision says; [`terms::Reason::RequestIdReused`]; what the store
+    /// says.
+    async fn relate(&self, caller: &Caller, once: Option<Once>, command: Relate) -> Result<Written<Relation>, Fault>;
+
+    /// A part of the relations of a customer, newest first, each with its customers as they are now.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn relations(&self, tenant: &Tenant, query: RelationQuery) -> Result<Vec<Relation>, Fault>;
 }

@@ -5,12 +5,14 @@ mod get_customer;
 mod identify;
 mod identify_stream;
 mod list_customers;
+mod list_relations;
 mod lookup_customer;
+mod relate_customers;
 
 use std::sync::Arc;
 
 use host::Replies;
-use identity_domain::{Customers, Policy};
+use identity_domain::{Customers, Policy, Relations};
 use rapport_proto::{google::longrunning::Operation, identity::v1::*};
 use terms::{Access, Clock};
 use tonic::{Request, Response, Status, Streaming};
@@ -20,6 +22,7 @@ use crate::reader::Reader;
 /// What the RPCs work with.
 pub(crate) struct Ports {
     pub(crate) customers: Arc<dyn Customers>,
+    pub(crate) relations: Arc<dyn Relations>,
     pub(crate) reader: Reader,
     pub(crate) policy: Policy,
     pub(crate) clock: Arc<dyn Clock>,
@@ -75,8 +78,6 @@ pub const NOT_YET_SERVED: &[&str] = &[
     rpc!("ListMatchCandidates"),
     rpc!("DecideMatchCandidate"),
     rpc!("ListIdentityHistory"),
-    rpc!("RelateCustomers"),
-    rpc!("ListRelations"),
     rpc!("GetIdentityPolicy"),
     rpc!("UpdateIdentityPolicy"),
     rpc!("TrainMatcher"),
@@ -189,16 +190,16 @@ impl identity_service_server::IdentityService for Handler {
 
     async fn relate_customers(
         &self,
-        _: Request<RelateCustomersRequest>,
+        request: Request<RelateCustomersRequest>,
     ) -> Result<Response<RelateCustomersResponse>, Status> {
-        later!("RelateCustomers")
+        unary!(self, request, relate_customers)
     }
 
     async fn list_relations(
         &self,
-        _: Request<ListRelationsRequest>,
+        request: Request<ListRelationsRequest>,
     ) -> Result<Response<ListRelationsResponse>, Status> {
-        later!("ListRelations")
+        unary!(self, request, list_relations)
     }
 
     async fn get_identity_policy(

@@ -6,14 +6,18 @@
 //! | `load` | the view that commands need, under locks |
 //! | `save` | what they changed |
 //! | `read` | reads |
+//! | `relations` | what joins customers |
+//! | `search` | what stewards find customers by |
 //! | `rows`, `sealed`, `sql` | columns to values; what is sealed; where the two databases differ |
 
 mod load;
 pub(crate) mod migrations;
 mod read;
+mod relations;
 mod rows;
 mod save;
 mod sealed;
+pub(crate) mod search;
 mod sql;
 
 use std::sync::Arc;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use data::{Sql, sql::insert_rows};
-use identity_domain::{Batch, Node, View};
+use identity_domain::{Batch, Node, View, search::is_name};
 use sea_orm::{DatabaseTransaction, Value};
 use terms::{CustomerId, Fault, Timestamp};
 
-use super::{load::Loaded, sealed::Sealing, sql::Params};
+use super::{load::Loaded, sealed::Sealing, search::Tokens, sql::Params};
 use crate::store::kind_code;
 
 pub(super) async fn save(
@@ -23,6 +23,7 @@ pub(super) async fn save(
     saving.records().await?;
     saving.claims().await?;
     saving.leads().await?;
+    saving.search().await?;
     saving.history().await
 }
 
@@ -164,6 +165,22 @@ impl Saving<'_> {
         // On PostgreSQL the row is there already, without a customer, to hold the lock.
         let then = "ON CONFLICT (tenant, key) DO UPDATE SET customer = excluded.customer, record = excluded.record";
         insert_rows(self.conn, "lookup (tenant, key, customer, record)", rows, then).await.map(drop)
+    }
+
+    /// What stewards find them by: names where they changed, identifiers that came.
+    async fn search(&self) -> Result<(), Fault> {
+        let mut tokens = Tokens::new(self.sealing);
+        for id in self.batch.created.union(&self.batch.updated) {
+            let renamed = self.batch.news.get(id).is_some_and(|news| news.traits.iter().any(|name| is_name(name)));
+            if let (true, Some(state)) = (renamed, self.view().customer(*id)) {
+                tokens.golden(*id, &state.golden);
+            }
+        }
+        for ((record, identifier), _) in self.batch.claims.iter().filter(|(_, new)| **new) {
+            let record = self.view().record(*record).ok_or_else(|| Fault::internal("a changed record is gone"))?;
+            tokens.identifier(record.home, identifier);
+        }
+        tokens.write(self.conn).await
     }
 
     async fn history(&self) -> Result<(), Fault> {

@@ -3,13 +3,17 @@
 mod concurrency;
 mod identify;
 mod reads;
+mod relations;
 
 use std::sync::Arc;
 
 use serde_json::Value;
 use terms::{Caller, CustomerId, Identifier, Once, Tenant, Timestamp};
 
-pub use self::concurrency::{one_person_from_every_order, two_clients_one_person};
+pub use self::{
+    concurrency::{one_person_from_every_order, two_clients_one_person},
+    relations::Both,
+};
 use crate::{
     customer::Customer,
     identify::{ClaimInput, Identified, Identify, IdentifyInput},
@@ -21,7 +25,8 @@ use crate::{
 ///
 /// # Panics
 /// When the store fails.
-pub async fn run(store: Arc<dyn Customers>) {
+pub async fn run<S: Both>(store: Arc<S>) {
+    relations::run(&*store).await;
     identify::run(&*store).await;
     reads::run(&*store).await;
 }

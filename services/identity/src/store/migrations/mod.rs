@@ -8,8 +8,10 @@
 //! | `record` | each source record: what it says |
 //! | `evidence` | each edge between a record and an identifier |
 //! | `history` | each creation, link and merge |
+//! | `relation` | each relation between two customers |
+//! | `search` | each word of a customer's name, and each identifier |
 //!
-//! `lookup.customer`, `record.home` and `history.customer` name the customer of that time and are never rewritten:
+//! `lookup.customer`, `record.home`, `history.customer`, `search.customer` and the two of a `relation` name the customer of that time and are never rewritten:
 //! readers go through `alias`. So a merge touches two customers and their aliases, however many records they have.
 
 use sea_orm_migration::{
@@ -23,6 +25,8 @@ mod m20260102_000003_lookup;
 mod m20260102_000004_record;
 mod m20260102_000005_evidence;
 mod m20260102_000006_history;
+mod m20260201_000401_relation;
+mod m20260201_000402_search;
 
 /// In the order in which they are applied.
 pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
@@ -33,6 +37,8 @@ pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20260102_000004_record::Migration),
         Box::new(m20260102_000005_evidence::Migration),
         Box::new(m20260102_000006_history::Migration),
+        Box::new(m20260201_000401_relation::Migration),
+        Box::new(m20260201_000402_search::Migration),
     ]
 }
 

@@ -1,0 +1,65 @@
+//! `RelateCustomers`.
+
+use data::once;
+use host::{Call, decode};
+use identity_domain::{Relate, RelateInput, lookup_customer::check_ref};
+use rapport_proto::{
+    identity::v1::{RelateCustomersRequest, RelateCustomersResponse, RelationType},
+    r#type::v1,
+};
+use terms::{CustomerRef, Fault, Reason, Violations};
+
+use super::Ports;
+use crate::encode;
+
+pub(super) async fn relate_customers(
+    ports: &Ports,
+    call: Call,
+    body: RelateCustomersRequest,
+) -> Result<RelateCustomersResponse, Fault> {
+    let once = once(&call.caller, call.rpc, &body.request_id, &body);
+    let command = command(ports, body)?;
+    // What is only tried is not recorded.
+    let once = once.filter(|_| !command.validate_only);
+    let written = ports.relations.relate(&call.caller, once, command).await?;
+    Ok(RelateCustomersResponse {
+        relation: Some(encode::relation(&written.value)),
+        revision: written.revision.to_string(),
+    })
+}
+
+fn command(ports: &Ports, body: RelateCustomersRequest) -> Result<Relate, Fault> {
+    let mut wrong = Violations::new();
+    wrong.take(decode::request_id("request_id", body.request_id));
+    let from = wrong.take(party(ports, "from_customer", body.from_customer));
+    let to = wrong.take(party(ports, "to_customer", body.to_customer));
+    let kind = wrong.take(decode::enumeration::<RelationType>("type", body.r#type).and_then(|kind| {
+        let missing = || Fault::invalid("type", Reason::InvalidFields, "is required: what joins the two");
+        encode::relation_type_of(kind).ok_or_else(missing)
+    }));
+    let valid_from = wrong.take(decode::timestamp("valid_from", body.valid_from)).flatten();
+    let valid_until = wrong.take(decode::timestamp("valid_until", body.valid_until)).flatten();
+    wrong.add_if(body.etag.len() > 128, "etag", "is no etag of a relation; pass it just as it came");
+    let (Some(from), Some(to), Some(kind)) = (from, to, kind) else {
+        wrong.done()?;
+        return Err(Fault::internal("a checked command is missing"));
+    };
+    let input = RelateInput {
+        from,
+        to,
+        kind,
+        role: body.role,
+        valid_from,
+        valid_until,
+        etag: body.etag,
+        validate_only: body.validate_only,
+    };
+    let command = wrong.take(Relate::check(input));
+    wrong.done()?;
+    command.ok_or_else(|| Fault::internal("a checked command is missing"))
+}
+
+fn party(ports: &Ports, field: &str, value: Option<v1::CustomerRef>) -> Result<CustomerRef, Fault> {
+    let reference = decode::customer(field, value)?;
+    check_ref(reference, &ports.policy).map_err(|fault| fault.within(field))
+}
