@@ -6,7 +6,11 @@
 use serde::{Deserialize, Serialize};
 use terms::{CustomerId, CustomerRef, Fault, Id, IdKind, Reason, Timestamp, Violations};
 
-use crate::{customer::Kind, view::Moment};
+use crate::{
+    customer::Kind,
+    history::{Detail, HistoryEntry, HistoryKind},
+    view::Moment,
+};
 
 /// The longest role, in bytes.
 pub const MAX_ROLE: usize = 63;
@@ -182,7 +186,7 @@ pub struct Party {
 }
 
 /// Decides. `known` is the relation of the pair and type that holds the last word, if there is one, resolved. Gives the
-/// relation as it is afterwards, and whether that is a change.
+/// relation as it is afterwards and, if that is a change, the entry that tells of it in the history of both.
 ///
 /// # Errors
 /// [`Reason::InvalidFields`] when both are one customer, [`Reason::KindMismatch`], [`Reason::EtagStale`].
@@ -192,7 +196,7 @@ pub fn relate_customers(
     to: Party,
     known: Option<&Relation>,
     moment: Moment<'_>,
-) -> Result<(Relation, bool), Fault> {
+) -> Result<(Relation, Option<HistoryEntry>), Fault> {
     if from.id == to.id {
         return Err(Fault::invalid("to_customer", Reason::InvalidFields, SAME));
     }
@@ -220,7 +224,7 @@ pub fn relate_customers(
             == (command.role.as_str(), command.valid_from, command.valid_until)
     };
     if let Some(known) = known.filter(|known| said(known)) {
-        return Ok((known.clone(), false));
+        return Ok((known.clone(), None));
     }
     let relation = Relation {
         id: known.map_or_else(|| moment.ids.next(), |known| known.id),
@@ -234,7 +238,23 @@ pub fn relate_customers(
         updated_at: moment.now,
         version: known.map_or(0, |known| known.version) + 1,
     };
-    Ok((relation, true))
+    let what = match known {
+        None => "recorded",
+        Some(_) if relation.holds(moment.now) => "changed",
+        Some(_) => "ended",
+    };
+    let entry = HistoryEntry {
+        id: moment.ids.next(),
+        kind: HistoryKind::Relate,
+        customer: from.id,
+        other: Some(to.id),
+        record: None,
+        detail: Detail::default(),
+        actor: moment.actor.to_owned(),
+        reason: format!("relation {} {what}", command.kind.as_str()),
+        at: moment.now,
+    };
+    Ok((relation, Some(entry)))
 }
 
 #[cfg(test)]
@@ -263,12 +283,17 @@ mod tests {
         }
     }
 
-    fn decide(command: RelateInput, kinds: (Kind, Kind), known: Option<&Relation>) -> Result<(Relation, bool), Fault> {
+    fn decide(
+        command: RelateInput,
+        kinds: (Kind, Kind),
+        known: Option<&Relation>,
+    ) -> Result<(Relation, Option<String>), Fault> {
         let clock = Arc::new(FixedClock::new(Timestamp::from_seconds(1_000)));
         let ids = Ids::seeded(clock, 1);
         let moment = Moment { now: Timestamp::from_seconds(1_000), ids: &ids, actor: "ann" };
         let party = |n, kind| Party { id: customer(n), kind };
-        relate_customers(&Relate::check(command)?, party(1, kinds.0), party(2, kinds.1), known, moment)
+        let decided = relate_customers(&Relate::check(command)?, party(1, kinds.0), party(2, kinds.1), known, moment);
+        decided.map(|(relation, entry)| (relation, entry.map(|entry| entry.reason)))
     }
 
     #[test]
@@ -286,7 +311,9 @@ mod tests {
         ] {
             for pair in all.into_iter().flat_map(|a| all.map(|b| (a, b))) {
                 match decide(input(kind), pair, None) {
-                    Ok((relation, true)) => assert!(fits.contains(&pair) && relation.version == 1, "{kind:?} {pair:?}"),
+                    Ok((relation, Some(_))) => {
+                        assert!(fits.contains(&pair) && relation.version == 1, "{kind:?} {pair:?}")
+                    }
                     Ok(same) => panic!("{same:?}"),
                     Err(fault) => {
                         assert_eq!(fault.reason(), Reason::KindMismatch);
@@ -319,14 +346,15 @@ mod tests {
         let pair = (Kind::Person, Kind::Person);
         let (first, _) = decide(input(RelationType::Guardian), pair, None).unwrap();
         let again = decide(input(RelationType::Guardian), pair, Some(&first)).unwrap();
-        assert_eq!(again, (first.clone(), false));
+        assert_eq!(again, (first.clone(), None));
         let ended = RelateInput {
             valid_until: Some(Timestamp::from_seconds(9)),
             etag: first.etag(),
             ..input(RelationType::Guardian)
         };
-        let (second, changed) = decide(ended.clone(), pair, Some(&first)).unwrap();
-        assert!(changed && second.id == first.id && second.version == 2);
+        let (second, why) = decide(ended.clone(), pair, Some(&first)).unwrap();
+        assert_eq!(why.as_deref(), Some("relation guardian ended"));
+        assert!(second.id == first.id && second.version == 2);
         assert!(first.holds(Timestamp::from_seconds(9)) && !second.holds(Timestamp::from_seconds(9)));
         for known in [Some(&second), None] {
             assert_eq!(decide(ended.clone(), pair, known).unwrap_err().reason(), Reason::EtagStale);

@@ -5,6 +5,7 @@ mod get_customer;
 mod identify;
 mod identify_stream;
 mod list_customers;
+mod list_identity_history;
 mod list_relations;
 mod lookup_customer;
 mod relate_customers;
@@ -77,7 +78,6 @@ pub const NOT_YET_SERVED: &[&str] = &[
     rpc!("ExplainIdentity"),
     rpc!("ListMatchCandidates"),
     rpc!("DecideMatchCandidate"),
-    rpc!("ListIdentityHistory"),
     rpc!("GetIdentityPolicy"),
     rpc!("UpdateIdentityPolicy"),
     rpc!("TrainMatcher"),
@@ -183,9 +183,9 @@ impl identity_service_server::IdentityService for Handler {
 
     async fn list_identity_history(
         &self,
-        _: Request<ListIdentityHistoryRequest>,
+        request: Request<ListIdentityHistoryRequest>,
     ) -> Result<Response<ListIdentityHistoryResponse>, Status> {
-        later!("ListIdentityHistory")
+        unary!(self, request, list_identity_history)
     }
 
     async fn relate_customers(

@@ -6,10 +6,12 @@
 //! | `load` | the view that commands need, under locks |
 //! | `save` | what they changed |
 //! | `read` | reads |
+//! | `history` | what happened to them |
 //! | `relations` | what joins customers |
 //! | `search` | what stewards find customers by |
 //! | `rows`, `sealed`, `sql` | columns to values; what is sealed; where the two databases differ |
 
+mod history;
 mod load;
 pub(crate) mod migrations;
 mod read;
@@ -25,8 +27,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use data::{Store, Tx};
 use identity_domain::{
-    Customer, Customers, HistoryEntry, Identified, Identify, Kind, Lead, Moment, Record, Verdicts, identify_all,
-    list_customers::ListQuery, record::Claim,
+    Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Kind, Lead, Moment, Record, Verdicts,
+    identify_all, list_customers::ListQuery, record::Claim,
 };
 use profile::{Marks, Section};
 use serde::{Deserialize, Serialize};
@@ -188,8 +190,13 @@ impl Customers for SqlCustomers {
         self.read(tenant).records(customer).await
     }
 
-    async fn history(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<HistoryEntry>, Fault> {
-        self.read(tenant).history(customer).await
+    async fn history(
+        &self,
+        tenant: &Tenant,
+        customer: CustomerId,
+        query: HistoryQuery,
+    ) -> Result<Vec<HistoryEntry>, Fault> {
+        self.read(tenant).history(customer, query).await
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use data::{Dialect, Sql, Tx};
 use identity_domain::{
-    Moment, Relate, Relation, RelationType, Relations,
+    HistoryEntry, Moment, Relate, Relation, RelationType, Relations,
     list_relations::RelationQuery,
     lookup_customer::not_found,
     relate_customers::{Party, relate_customers},
@@ -17,7 +17,7 @@ use sea_orm::{ConnectionTrait, QueryResult};
 use terms::{Caller, CustomerId, CustomerRef, Fault, Once, Revision, Tenant, Written};
 
 use super::{
-    SqlCustomers,
+    SqlCustomers, history,
     load::{Lock, SURVIVOR, homes},
     rows,
     sealed::{Sealing, identifier_key},
@@ -95,10 +95,11 @@ async fn relate(tx: &Tx, ids: &terms::Ids, caller: &Caller, command: &Relate) ->
     let sealing = Sealing { sealer: tx.sealer(), tenant: &caller.tenant };
     let relating = Relating { conn: tx.conn(), sealing, lock: Lock::Yes };
     let moment = Moment { now: tx.now(), ids, actor: &caller.subject };
-    let (stored, relation, changed) = relating.decide(command, moment).await?;
+    let (stored, relation, entry) = relating.decide(command, moment).await?;
     tx.act_as(&caller.subject);
-    if changed {
+    if let Some(entry) = entry {
         relating.save(&stored).await?;
+        history::write(tx.conn(), sealing, &[entry]).await?;
         feed::related(tx, &caller.tenant, &relation);
     } else {
         tx.observe(&caller.tenant, relation.from);
@@ -121,8 +122,12 @@ impl<C: ConnectionTrait + Sync> Relating<'_, C> {
         Params::of(self.conn.dialect(), self.sealing.tenant)
     }
 
-    /// The relation as it is to be stored, as it is told, and whether it changed.
-    async fn decide(&self, command: &Relate, moment: Moment<'_>) -> Result<(Relation, Relation, bool), Fault> {
+    /// The relation as it is to be stored, as it is told, and the entry of a change.
+    async fn decide(
+        &self,
+        command: &Relate,
+        moment: Moment<'_>,
+    ) -> Result<(Relation, Relation, Option<HistoryEntry>), Fault> {
         let from = self.resolve(&command.from).await?;
         let to = self.resolve(&command.to).await?;
         let (from, to) = self.parties(from, to).await?;
@@ -133,13 +138,13 @@ impl<C: ConnectionTrait + Sync> Relating<'_, C> {
         }
         let known = self.known(from.id, to.id, command.kind).await?;
         let told = known.as_ref().map(|known| Relation { from: from.id, to: to.id, ..known.clone() });
-        let (relation, changed) = relate_customers(command, from, to, told.as_ref(), moment)?;
+        let (relation, entry) = relate_customers(command, from, to, told.as_ref(), moment)?;
         // It keeps naming the customers of the time at which it was first recorded.
         let stored = match known {
             Some(known) => Relation { from: known.from, to: known.to, ..relation.clone() },
             None => relation.clone(),
         };
-        Ok((stored, relation, changed))
+        Ok((stored, relation, entry))
     }
 
     /// Whom a reference means now.

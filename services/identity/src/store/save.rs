@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use data::{Sql, sql::insert_rows};
-use identity_domain::{Batch, Node, View, search::is_name};
+use identity_domain::{Batch, Node, View};
 use sea_orm::{DatabaseTransaction, Value};
 use terms::{CustomerId, Fault, Timestamp};
 
-use super::{load::Loaded, sealed::Sealing, search::Tokens, sql::Params};
+use super::{history, load::Loaded, sealed::Sealing, search, sql::Params};
 use crate::store::kind_code;
 
 pub(super) async fn save(
@@ -23,8 +23,8 @@ pub(super) async fn save(
     saving.records().await?;
     saving.claims().await?;
     saving.leads().await?;
-    saving.search().await?;
-    saving.history().await
+    search::save(conn, sealing, &loaded.view, batch).await?;
+    history::write(conn, sealing, &batch.history).await
 }
 
 struct Saving<'a> {
@@ -165,39 +165,5 @@ impl Saving<'_> {
         // On PostgreSQL the row is there already, without a customer, to hold the lock.
         let then = "ON CONFLICT (tenant, key) DO UPDATE SET customer = excluded.customer, record = excluded.record";
         insert_rows(self.conn, "lookup (tenant, key, customer, record)", rows, then).await.map(drop)
-    }
-
-    /// What stewards find them by: names where they changed, identifiers that came.
-    async fn search(&self) -> Result<(), Fault> {
-        let mut tokens = Tokens::new(self.sealing);
-        for id in self.batch.created.union(&self.batch.updated) {
-            let renamed = self.batch.news.get(id).is_some_and(|news| news.traits.iter().any(|name| is_name(name)));
-            if let (true, Some(state)) = (renamed, self.view().customer(*id)) {
-                tokens.golden(*id, &state.golden);
-            }
-        }
-        for ((record, identifier), _) in self.batch.claims.iter().filter(|(_, new)| **new) {
-            let record = self.view().record(*record).ok_or_else(|| Fault::internal("a changed record is gone"))?;
-            tokens.identifier(record.home, identifier);
-        }
-        tokens.write(self.conn).await
-    }
-
-    async fn history(&self) -> Result<(), Fault> {
-        let rows = self.batch.history.iter().map(|entry| {
-            vec![
-                self.tenant(),
-                entry.customer.uuid().into(),
-                entry.id.uuid().into(),
-                entry.kind.as_str().into(),
-                entry.loser.map(terms::Id::uuid).into(),
-                entry.record.uuid().into(),
-                entry.actor.as_str().into(),
-                entry.reason.as_str().into(),
-                entry.at.micros().into(),
-            ]
-        });
-        let into = "history (tenant, customer, id, kind, loser, record, actor, reason, at)";
-        insert_rows(self.conn, into, rows.collect(), "").await.map(drop)
     }
 }

@@ -7,8 +7,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use data::{Dialect, Sql, Store, sql::insert_rows};
 use identity_domain::{
-    Golden, Search,
-    search::{golden_tokens, identifier_tokens},
+    Batch, Golden, Search, View,
+    search::{golden_tokens, identifier_tokens, is_name},
 };
 use sea_orm::{DatabaseTransaction, Value};
 use terms::{CustomerId, Fault, Identifier, Tenant};
@@ -54,6 +54,27 @@ impl<'a> Tokens<'a> {
         let then = "ON CONFLICT (tenant, key, customer) DO NOTHING";
         insert_rows(conn, "search (tenant, key, customer)", rows.collect(), then).await.map(drop)
     }
+}
+
+/// Writes the names that changed and the identifiers that came.
+pub(super) async fn save(
+    conn: &DatabaseTransaction,
+    sealing: Sealing<'_>,
+    view: &View,
+    batch: &Batch,
+) -> Result<(), Fault> {
+    let mut tokens = Tokens::new(sealing);
+    for id in batch.created.union(&batch.updated) {
+        let renamed = batch.news.get(id).is_some_and(|news| news.traits.iter().any(|name| is_name(name)));
+        if let (true, Some(state)) = (renamed || batch.created.contains(id), view.customer(*id)) {
+            tokens.golden(*id, &state.golden);
+        }
+    }
+    for ((record, identifier), _) in batch.claims.iter().filter(|(_, new)| **new) {
+        let record = view.record(*record).ok_or_else(|| Fault::internal("a changed record is gone"))?;
+        tokens.identifier(record.home, identifier);
+    }
+    tokens.write(conn).await
 }
 
 /// The query that selects, as `c`, the customers whom a search may find.

@@ -5,7 +5,9 @@ use terms::{Caller, CustomerId, CustomerRef, Fault, Once, Reason, Timestamp};
 use super::{at, caller, given, identifier};
 use crate::{
     customer::Kind,
+    history::HistoryKind,
     identify::Identify,
+    list_identity_history::HistoryQuery,
     list_relations::RelationQuery,
     ports::{Customers, Relations},
     relate_customers::{Relate, RelateInput, Relation, RelationType},
@@ -92,6 +94,13 @@ async fn one_relation_for_a_pair_and_type(store: &dyn Both, caller: &Caller) {
     let other = RelateInput { role: "pays the rent".to_owned(), ..input(child, home, RelationType::Other) };
     let other = relate(store, caller, other).await.unwrap();
     assert_eq!(list(store, caller, all(home)).await, [other, second.clone()]);
+    // The history of both tells of it, and of nothing that was only tried, refused or said again.
+    for side in [child, home] {
+        let told = store.history(&caller.tenant, side, HistoryQuery::ALL).await.unwrap();
+        let told: Vec<_> = told.iter().filter(|e| e.kind == HistoryKind::Relate).map(|e| e.reason.as_str()).collect();
+        let member = ["relation household_member recorded", "relation household_member changed"];
+        assert_eq!(told, [member[0], member[1], "relation other recorded"]);
+    }
     let only = RelationQuery { kind: Some(RelationType::HouseholdMember), ..all(home) };
     assert_eq!(list(store, caller, only).await, [second]);
 }

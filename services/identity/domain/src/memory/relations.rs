@@ -66,12 +66,13 @@ impl Relations for MemoryCustomers {
         let shown = tenant.shown();
         let known = shown.iter().find(|r| (r.from, r.to, r.kind) == (from.id, to.id, command.kind));
         let moment = Moment { now: self.clock.now(), ids: &self.ids, actor: &caller.subject };
-        let (relation, changed) = relate_customers(&command, from, to, known, moment)?;
+        let (relation, entry) = relate_customers(&command, from, to, known, moment)?;
         let mut revision = Revision::new();
         if command.validate_only {
             return Ok(Written { value: relation, revision, replayed: false });
         }
-        if changed {
+        if let Some(entry) = entry {
+            tenant.history.push(entry);
             // It keeps naming the customers of the time at which it was first recorded.
             match tenant.relations.iter_mut().find(|stored| stored.id == relation.id) {
                 Some(stored) => {

@@ -7,12 +7,13 @@
 //! | `lookup` | each identifier and each source key: where it leads |
 //! | `record` | each source record: what it says |
 //! | `evidence` | each edge between a record and an identifier |
-//! | `history` | each creation, link and merge |
+//! | `history` | everything that happened to an identity; twice what concerns two customers |
 //! | `relation` | each relation between two customers |
 //! | `search` | each word of a customer's name, and each identifier |
 //!
-//! `lookup.customer`, `record.home`, `history.customer`, `search.customer` and the two of a `relation` name the customer of that time and are never rewritten:
-//! readers go through `alias`. So a merge touches two customers and their aliases, however many records they have.
+//! `lookup.customer`, `record.home`, `history.customer`, `search.customer` and the two of a `relation` name the customer
+//! of that time: readers go through `alias`. So a merge touches two customers and their aliases, however many records
+//! they have.
 
 use sea_orm_migration::{
     MigrationTrait, SchemaManager,
@@ -25,6 +26,7 @@ mod m20260102_000003_lookup;
 mod m20260102_000004_record;
 mod m20260102_000005_evidence;
 mod m20260102_000006_history;
+mod m20260201_000201_history_detail;
 mod m20260201_000401_relation;
 mod m20260201_000402_search;
 
@@ -37,6 +39,7 @@ pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20260102_000004_record::Migration),
         Box::new(m20260102_000005_evidence::Migration),
         Box::new(m20260102_000006_history::Migration),
+        Box::new(m20260201_000201_history_detail::Migration),
         Box::new(m20260201_000401_relation::Migration),
         Box::new(m20260201_000402_search::Migration),
     ]
