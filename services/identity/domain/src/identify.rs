@@ -2,14 +2,15 @@
 //! proves to be one.
 
 mod decide;
+mod link;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::Value;
-use terms::{Fault, Identifier, Timestamp, Violations};
+use terms::{Fault, Identifier, Reason, Timestamp, Violations};
 
 pub use self::{
     decide::decide,
@@ -18,10 +19,10 @@ pub use self::{
 use crate::{
     customer::Kind,
     name,
-    normalise::normalise,
-    policy::Policy,
+    normalise::read,
+    policy::{Policy, Strategy},
     record::{RecordKey, SourceKey},
-    view::Node,
+    view::{CustomerState, Node, View},
 };
 
 /// How many identifiers a record may carry.
@@ -79,6 +80,8 @@ pub struct CheckedClaim {
     pub raw_value: String,
     /// Whether it is verified, if the source says so.
     pub verified: Option<bool>,
+    /// Whether the value stands for no value: it is refused, and not kept.
+    pub blocked: bool,
 }
 
 /// A source record that can be decided on.
@@ -98,14 +101,17 @@ pub struct Identify {
     pub create_if_missing: bool,
     /// Whether to decide without storing.
     pub validate_only: bool,
+    /// The policy under which it came.
+    pub policy: Arc<Policy>,
 }
 
 impl Identify {
     /// Checks and normalises what came.
     ///
     /// # Errors
-    /// [`terms::Reason::InvalidFields`] with every wrong field.
-    pub fn check(input: IdentifyInput, policy: &Policy, now: Timestamp) -> Result<Self, Fault> {
+    /// [`terms::Reason::InvalidFields`] with every wrong field; [`terms::Reason::NamespaceUnknown`];
+    /// [`terms::Reason::IdentifiersRefused`] where every value is blocked and nothing else names the record.
+    pub fn check(input: IdentifyInput, policy: &Arc<Policy>, now: Timestamp) -> Result<Self, Fault> {
         let mut wrong = Violations::new();
         wrong.take(name::check("source", &input.source));
         check_source_record_id(&input, &mut wrong);
@@ -119,7 +125,11 @@ impl Identify {
         );
         wrong.done()?;
         let key = if input.source_record_id.is_empty() {
-            let mut identifiers: Vec<_> = claims.iter().map(|c| c.identifier.clone()).collect();
+            let usable = claims.iter().filter(|claim| !claim.blocked);
+            let mut identifiers: Vec<_> = usable.map(|claim| claim.identifier.clone()).collect();
+            if identifiers.is_empty() {
+                return Err(nothing_left(&claims));
+            }
             identifiers.sort_unstable();
             SourceKey::Identifiers(identifiers)
         } else {
@@ -133,19 +143,78 @@ impl Identify {
             kind: input.kind,
             create_if_missing: input.create_if_missing,
             validate_only: input.validate_only,
+            policy: policy.clone(),
         })
+    }
+
+    /// What it claims and may prove something, with its place.
+    pub fn usable(&self) -> impl Iterator<Item = (usize, &CheckedClaim)> {
+        self.claims.iter().enumerate().filter(|(_, claim)| !claim.blocked)
+    }
+
+    /// The node by which the record is known again.
+    ///
+    /// A source's own key says so. Without one, the record is known by its identifiers; if all of these can change
+    /// hands, by how often they did as well: what a session did under one customer stays with that one.
+    pub fn record_node(&self, view: &View) -> Node {
+        let SourceKey::Identifiers(identifiers) = &self.key.key else { return Node::Record(self.key.clone()) };
+        let mut epochs: u32 = 0;
+        for (_, claim) in self.usable() {
+            let sharing = view.sharing(&claim.identifier);
+            let unique = self.policy.rules(&claim.identifier.namespace).is_none_or(|rules| rules.unique);
+            if unique && !sharing.is_some_and(|sharing| sharing.shared) {
+                return Node::Record(self.key.clone());
+            }
+            epochs = epochs.saturating_add(sharing.map_or(0, |sharing| sharing.epoch));
+        }
+        if epochs == 0 {
+            return Node::Record(self.key.clone());
+        }
+        let key = SourceKey::Later(identifiers.clone(), epochs);
+        Node::Record(RecordKey { source: self.key.source.clone(), key })
+    }
+
+    /// What the decision looks up beside [`Identify::nodes`], once it is known which identifiers are shared or changed
+    /// hands.
+    pub fn later_nodes(&self, view: &View) -> Vec<Node> {
+        let record = self.record_node(view);
+        let shared = self.usable().filter(|(_, claim)| view.sharing(&claim.identifier).is_some_and(|s| s.shared));
+        let mut nodes: Vec<Node> = shared.map(|(_, claim)| Node::Shared(claim.identifier.clone())).collect();
+        if record != Node::Record(self.key.clone()) {
+            nodes.push(record);
+        }
+        nodes
     }
 
     /// What the decision looks up: the record first, then its identifiers in order.
     pub fn nodes(&self) -> impl Iterator<Item = Node> + '_ {
         std::iter::once(Node::Record(self.key.clone()))
-            .chain(self.claims.iter().map(|claim| Node::Identifier(claim.identifier.clone())))
+            .chain(self.usable().map(|(_, claim)| Node::Identifier(claim.identifier.clone())))
     }
 
-    /// Whether it takes something back, so that the decision may need every record of the customer.
-    pub fn withdraws(&self) -> bool {
-        self.traits.values().any(Option::is_none)
+    /// Whether the decision may need every record of the customers that were found: because something is taken back,
+    /// because votes must be counted or lengths compared, or because another policy chose their golden values.
+    pub fn needs_records<'c>(&self, found: impl Iterator<Item = &'c CustomerState>) -> bool {
+        let searches = |(name, value): (&String, &Option<Value>)| {
+            value.is_none() || matches!(self.policy.strategy(name), Strategy::Longest | Strategy::MostFrequent)
+        };
+        let mark = self.policy.survivorship_mark();
+        let (mut count, mut foreign) = (0, false);
+        for customer in found {
+            count += 1;
+            foreign |= customer.golden.mark != mark;
+        }
+        foreign || (count > 1 && self.policy.follows(Strategy::MostFrequent)) || self.traits.iter().any(searches)
     }
+}
+
+/// All that would name the record stands for no value.
+fn nothing_left(claims: &[CheckedClaim]) -> Fault {
+    let mut namespaces: Vec<&str> = claims.iter().map(|claim| claim.identifier.namespace.as_str()).collect();
+    namespaces.dedup();
+    let message = "every identifier is blocked, such as `n/a` or zeros alone, and there is no `source_record_id`; give \
+                   an identifier or a key by which the record can be found again";
+    Fault::new(Reason::IdentifiersRefused, message).with("namespaces", namespaces.join(","))
 }
 
 fn check_source_record_id(input: &IdentifyInput, wrong: &mut Violations) {
@@ -163,9 +232,12 @@ fn check_claims(given: &[ClaimInput], policy: &Policy, wrong: &mut Violations) -
     wrong.add_if(given.len() > MAX_IDENTIFIERS, "identifiers", "has too many entries; give at most 64");
     let mut claims: Vec<CheckedClaim> = Vec::with_capacity(given.len().min(MAX_IDENTIFIERS));
     for (i, claim) in given.iter().take(MAX_IDENTIFIERS).enumerate() {
-        let checked = normalise(&claim.namespace, &claim.value, policy);
+        let checked = read(&claim.namespace, &claim.value, policy).map(|(identifier, _)| identifier);
         let checked = checked.map_err(|fault| fault.within(&format!("identifiers[{i}].identifier")));
-        let Some(identifier) = wrong.take(checked) else { continue };
+        let Some(known) = wrong.take(checked) else { continue };
+        let blocked = known.is_none();
+        let identifier = known
+            .unwrap_or_else(|| Identifier { namespace: claim.namespace.clone(), value: claim.value.trim().to_owned() });
         match claims.iter_mut().find(|known| known.identifier == identifier) {
             // The same identifier twice, perhaps written differently: proof in either place is proof.
             Some(known) => known.verified = known.verified.max(claim.verified),
@@ -173,6 +245,7 @@ fn check_claims(given: &[ClaimInput], policy: &Policy, wrong: &mut Violations) -
                 identifier,
                 raw_value: claim.value.trim().to_owned(),
                 verified: claim.verified,
+                blocked,
             }),
         }
     }

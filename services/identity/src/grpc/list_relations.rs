@@ -2,7 +2,7 @@
 
 use host::{Call, decode};
 use identity_domain::{
-    RelationId, RelationType,
+    Policy, RelationId, RelationType,
     list_relations::RelationQuery,
     lookup_customer::{check_ref, not_found, resolve},
 };
@@ -29,7 +29,8 @@ pub(super) async fn list_relations(
     call: Call,
     body: ListRelationsRequest,
 ) -> Result<ListRelationsResponse, Fault> {
-    let wanted = checked(ports, body)?;
+    let policy = ports.policies.get(call.tenant()).await?;
+    let wanted = checked(&policy, ports.clock.now(), body)?;
     let tenant = call.tenant();
     let mut resolved = resolve(&*ports.customers, tenant, std::slice::from_ref(&wanted.customer)).await?;
     let customer = resolved.pop().flatten().ok_or_else(|| not_found(&wanted.customer))?;
@@ -50,13 +51,12 @@ pub(super) async fn list_relations(
     })
 }
 
-fn checked(ports: &Ports, body: ListRelationsRequest) -> Result<Wanted, Fault> {
+fn checked(policy: &Policy, now: Timestamp, body: ListRelationsRequest) -> Result<Wanted, Fault> {
     let mut wrong = Violations::new();
     let scope =
         format!("ListRelations\0{:?}\0{}\0{:?}\0{}", body.customer, body.r#type, body.valid_at, body.include_ended);
     let customer = decode::customer("customer", body.customer);
-    let customer =
-        customer.and_then(|customer| check_ref(customer, &ports.policy).map_err(|fault| fault.within("customer")));
+    let customer = customer.and_then(|customer| check_ref(customer, policy).map_err(|fault| fault.within("customer")));
     let customer = wrong.take(customer);
     let kind = wrong.take(decode::enumeration::<wire::RelationType>("type", body.r#type));
     let valid_at = wrong.take(decode::timestamp("valid_at", body.valid_at)).flatten();
@@ -64,7 +64,7 @@ fn checked(ports: &Ports, body: ListRelationsRequest) -> Result<Wanted, Fault> {
     let before = page.as_ref().and_then(|page| wrong.take(last(&page.after))).flatten();
     let at_least = wrong.take(Revision::parse("at_least", &body.at_least)).unwrap_or_default();
     wrong.done()?;
-    let valid_at = (!body.include_ended).then(|| valid_at.unwrap_or_else(|| ports.clock.now()));
+    let valid_at = (!body.include_ended).then(|| valid_at.unwrap_or(now));
     Ok(Wanted {
         scope,
         customer: customer.ok_or_else(|| Fault::internal("a checked reference is missing"))?,

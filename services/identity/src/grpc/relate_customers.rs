@@ -2,7 +2,7 @@
 
 use data::once;
 use host::{Call, decode};
-use identity_domain::{Relate, RelateInput, lookup_customer::check_ref};
+use identity_domain::{Policy, Relate, RelateInput, lookup_customer::check_ref};
 use rapport_proto::{
     identity::v1::{RelateCustomersRequest, RelateCustomersResponse, RelationType},
     r#type::v1,
@@ -18,7 +18,8 @@ pub(super) async fn relate_customers(
     body: RelateCustomersRequest,
 ) -> Result<RelateCustomersResponse, Fault> {
     let once = once(&call.caller, call.rpc, &body.request_id, &body);
-    let command = command(ports, body)?;
+    let policy = ports.policies.get(call.tenant()).await?;
+    let command = command(&policy, body)?;
     // What is only tried is not recorded.
     let once = once.filter(|_| !command.validate_only);
     let written = ports.relations.relate(&call.caller, once, command).await?;
@@ -28,11 +29,11 @@ pub(super) async fn relate_customers(
     })
 }
 
-fn command(ports: &Ports, body: RelateCustomersRequest) -> Result<Relate, Fault> {
+fn command(policy: &Policy, body: RelateCustomersRequest) -> Result<Relate, Fault> {
     let mut wrong = Violations::new();
     wrong.take(decode::request_id("request_id", body.request_id));
-    let from = wrong.take(party(ports, "from_customer", body.from_customer));
-    let to = wrong.take(party(ports, "to_customer", body.to_customer));
+    let from = wrong.take(party(policy, "from_customer", body.from_customer));
+    let to = wrong.take(party(policy, "to_customer", body.to_customer));
     let kind = wrong.take(decode::enumeration::<RelationType>("type", body.r#type).and_then(|kind| {
         let missing = || Fault::invalid("type", Reason::InvalidFields, "is required: what joins the two");
         encode::relation_type_of(kind).ok_or_else(missing)
@@ -59,7 +60,7 @@ fn command(ports: &Ports, body: RelateCustomersRequest) -> Result<Relate, Fault>
     command.ok_or_else(|| Fault::internal("a checked command is missing"))
 }
 
-fn party(ports: &Ports, field: &str, value: Option<v1::CustomerRef>) -> Result<CustomerRef, Fault> {
+fn party(policy: &Policy, field: &str, value: Option<v1::CustomerRef>) -> Result<CustomerRef, Fault> {
     let reference = decode::customer(field, value)?;
-    check_ref(reference, &ports.policy).map_err(|fault| fault.within(field))
+    check_ref(reference, policy).map_err(|fault| fault.within(field))
 }

@@ -18,9 +18,10 @@ use terms::{Caller, CustomerId, CustomerRef, Fault, Once, Revision, Tenant, Writ
 
 use super::{
     SqlCustomers, history,
-    load::{Lock, SURVIVOR, homes},
+    load::{Lock, homes},
+    read::Reading,
     rows,
-    sealed::{Sealing, identifier_key},
+    sealed::Sealing,
     sql::{Params, column, id, time},
 };
 use crate::feed;
@@ -149,26 +150,15 @@ impl<C: ConnectionTrait + Sync> Relating<'_, C> {
 
     /// Whom a reference means now.
     async fn resolve(&self, reference: &CustomerRef) -> Result<CustomerId, Fault> {
-        let mut params = self.params();
-        let sql = match reference {
-            CustomerRef::Id(customer) => {
-                let customer = params.add(customer.uuid());
-                format!(
-                    "SELECT c.id FROM customer c WHERE c.tenant = $1 AND c.id = {customer} \
-                     UNION ALL SELECT a.customer FROM alias a WHERE a.tenant = $1 AND a.id = {customer}"
-                )
-            }
+        let reading = Reading { conn: self.conn, sealing: self.sealing };
+        let found = match reference {
+            CustomerRef::Id(customer) => reading.resolve(&[*customer]).await?.pop().flatten(),
             CustomerRef::Identifier(identifier) => {
-                let Sealing { sealer, tenant } = self.sealing;
-                let key = params.add(identifier_key(sealer, tenant, identifier).to_vec());
-                format!(
-                    "SELECT COALESCE({SURVIVOR}, l.customer) FROM lookup l \
-                     WHERE l.tenant = $1 AND l.key = {key} AND l.customer IS NOT NULL"
-                )
+                let leads = reading.leads(std::slice::from_ref(identifier)).await?;
+                leads.first().copied().flatten().map(|lead| lead.customer)
             }
         };
-        let row = self.conn.row(&sql, params.values()).await?;
-        row.map(|row| id(&row, 0)).transpose()?.ok_or_else(|| not_found(reference))
+        found.ok_or_else(|| not_found(reference))
     }
 
     /// The two customers, locked where the command is carried out.

@@ -1,6 +1,7 @@
 //! The exam that every store of identity sits. Each case has a tenant of its own, so they need no cleaning between.
 
 mod concurrency;
+mod guards;
 mod identify;
 mod reads;
 mod relations;
@@ -12,6 +13,7 @@ use terms::{Caller, CustomerId, Identifier, Once, Tenant, Timestamp};
 
 pub use self::{
     concurrency::{one_person_from_every_order, two_clients_one_person},
+    guards::one_of_two_gets_the_last_place,
     relations::Both,
 };
 use crate::{
@@ -28,6 +30,7 @@ use crate::{
 pub async fn run<S: Both>(store: Arc<S>) {
     relations::run(&*store).await;
     identify::run(&*store).await;
+    guards::run(&*store).await;
     reads::run(&*store).await;
 }
 
@@ -43,20 +46,21 @@ fn at(seconds: i64) -> Timestamp {
 
 /// A record of `webshop` that claims `namespace:value` identifiers.
 #[derive(Clone)]
-struct Given(IdentifyInput);
+struct Given(IdentifyInput, Arc<Policy>);
 
 fn given(identifiers: &[&str]) -> Given {
     let identifiers = identifiers.iter().map(|text| {
         let (namespace, value) = text.split_once(':').expect("namespace:value");
         ClaimInput { namespace: namespace.to_owned(), value: value.to_owned(), verified: None }
     });
-    Given(IdentifyInput {
+    let input = IdentifyInput {
         source: "webshop".to_owned(),
         identifiers: identifiers.collect(),
         observed_at: Some(at(0)),
         create_if_missing: true,
         ..IdentifyInput::default()
-    })
+    };
+    Given(input, Arc::default())
 }
 
 impl Given {
@@ -88,13 +92,18 @@ impl Given {
         self
     }
 
+    fn under(mut self, policy: &Arc<Policy>) -> Self {
+        self.1 = policy.clone();
+        self
+    }
+
     fn validate_only(mut self) -> Self {
         self.0.validate_only = true;
         self
     }
 
     fn command(self) -> Identify {
-        Identify::check(self.0, &Policy::default(), Timestamp::from_seconds(2_000_000_000)).expect("a right command")
+        Identify::check(self.0, &self.1, Timestamp::from_seconds(2_000_000_000)).expect("a right command")
     }
 
     async fn identify(self, store: &dyn Customers, caller: &Caller) -> Identified {

@@ -24,7 +24,9 @@ impl TenantState {
         let id = match reference {
             CustomerRef::Id(id) => Some(*id),
             CustomerRef::Identifier(identifier) => {
-                self.view.lead(&Node::Identifier(identifier.clone())).map(|lead| lead.customer)
+                let shared = self.view.sharing(identifier).is_some_and(|sharing| sharing.shared);
+                let node = if shared { Node::Shared } else { Node::Identifier };
+                self.view.lead(&node(identifier.clone())).map(|lead| lead.customer)
             }
         };
         let customer = id.and_then(|id| self.view.customer(self.view.resolve(id)));

@@ -7,9 +7,12 @@
 //! | `lookup` | each identifier and each source key: where it leads |
 //! | `record` | each source record: what it says |
 //! | `evidence` | each edge between a record and an identifier |
+//! | `identity_policy` | each tenant that has decided anything about identity |
 //! | `history` | everything that happened to an identity; twice what concerns two customers |
 //! | `relation` | each relation between two customers |
 //! | `search` | each word of a customer's name, and each identifier |
+//!
+//! `lookup.sharing` says with whom else a value was seen; only a value that is not unique, or is a hub, has it.
 //!
 //! `lookup.customer`, `record.home`, `history.customer`, `search.customer` and the two of a `relation` name the customer
 //! of that time: readers go through `alias`. So a merge touches two customers and their aliases, however many records
@@ -26,6 +29,9 @@ mod m20260102_000003_lookup;
 mod m20260102_000004_record;
 mod m20260102_000005_evidence;
 mod m20260102_000006_history;
+mod m20260201_000101_anchors;
+mod m20260201_000102_sharing;
+mod m20260201_000103_identity_policy;
 mod m20260201_000201_history_detail;
 mod m20260201_000401_relation;
 mod m20260201_000402_search;
@@ -39,6 +45,9 @@ pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20260102_000004_record::Migration),
         Box::new(m20260102_000005_evidence::Migration),
         Box::new(m20260102_000006_history::Migration),
+        Box::new(m20260201_000101_anchors::Migration),
+        Box::new(m20260201_000102_sharing::Migration),
+        Box::new(m20260201_000103_identity_policy::Migration),
         Box::new(m20260201_000201_history_detail::Migration),
         Box::new(m20260201_000401_relation::Migration),
         Box::new(m20260201_000402_search::Migration),
