@@ -109,7 +109,8 @@ fn match_reason(reason: &MatchReason, claims: &[Identifier]) -> wire::MatchReaso
     }
 }
 
-fn refusal(refusal: &Refusal, claims: &[Identifier]) -> wire::Refusal {
+/// Something that a guard refused. `claims` are the identifiers of the command, in order.
+pub(crate) fn refusal(refusal: &Refusal, claims: &[Identifier]) -> wire::Refusal {
     wire::Refusal {
         guard: guard(refusal.guard).into(),
         identifier: refusal.claim.and_then(|place| claims.get(place)).map(identifier),

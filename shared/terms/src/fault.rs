@@ -96,6 +96,16 @@ reasons! {
     DecisionNotFound = "DECISION_NOT_FOUND", NotFound;
     /// The segment would use itself, directly or through others.
     SegmentCycle = "SEGMENT_CYCLE", Precondition;
+    /// The customer has no such record.
+    RecordNotFound = "RECORD_NOT_FOUND", NotFound;
+    /// The identifier is none of the customer's.
+    IdentifierNotFound = "IDENTIFIER_NOT_FOUND", NotFound;
+    /// A guard forbids that the customers become one; the message names it.
+    MergeRefused = "MERGE_REFUSED", Precondition;
+    /// The customers are of different sorts, such as a person and an organisation.
+    KindMismatch = "KIND_MISMATCH", Precondition;
+    /// The split would leave nothing on one of its sides.
+    SplitEmpty = "SPLIT_EMPTY", Precondition;
     /// Others use the segment; the metadata names them.
     SegmentInUse = "SEGMENT_IN_USE", Precondition;
     /// Others use the treatment; the metadata names them.

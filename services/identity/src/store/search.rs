@@ -74,6 +74,11 @@ pub(super) async fn save(
         let record = view.record(*record).ok_or_else(|| Fault::internal("a changed record is gone"))?;
         tokens.identifier(record.home, identifier);
     }
+    // What a split gives to another id is found there.
+    for (record, claim) in view.claims().filter(|(record, _)| batch.rehomed.contains(record)) {
+        let record = view.record(record).ok_or_else(|| Fault::internal("a moved record is gone"))?;
+        tokens.identifier(record.home, &claim.identifier);
+    }
     tokens.write(conn).await
 }
 

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use terms::{
-    Caller, CustomerId, CustomerRef, Fault, Once, Position, Reason, Revision, Service, Tenant, Written, partition,
-};
+use terms::{Caller, CustomerId, CustomerRef, Fault, Once, Position, Revision, Service, Tenant, Written, partition};
 
 use super::{MemoryCustomers, TenantState};
 use crate::{
@@ -15,9 +13,6 @@ use crate::{
     relate_customers::{Party, Relate, Relation, relate_customers},
     view::{Moment, Node},
 };
-
-/// What was answered under a request id: the body's fingerprint, the relation, the revision.
-pub(super) type Answered = HashMap<(Tenant, &'static str, String), ([u8; 32], Relation, Revision)>;
 
 impl TenantState {
     fn party(&self, reference: &CustomerRef) -> Result<Party, Fault> {
@@ -52,34 +47,19 @@ impl TenantState {
 #[async_trait]
 impl Relations for MemoryCustomers {
     async fn relate(&self, caller: &Caller, once: Option<Once>, command: Relate) -> Result<Written<Relation>, Fault> {
-        let mut state = self.state.lock();
-        let state = &mut *state;
-        let key = once.as_ref().map(|once| (once.tenant.clone(), once.method, once.request_id.clone()));
-        if let (Some(once), Some((fingerprint, value, revision))) =
-            (&once, key.as_ref().and_then(|key| state.related.get(key)))
-        {
-            if *fingerprint != once.fingerprint {
-                return Err(Fault::new(Reason::RequestIdReused, "`request_id` was used before with another body"));
-            }
-            return Ok(Written { value: value.clone(), revision: revision.clone(), replayed: true });
-        }
-        let tenant = state.tenants.entry(caller.tenant.clone()).or_default();
-        let (from, to) = (tenant.party(&command.from)?, tenant.party(&command.to)?);
-        let shown = tenant.shown();
-        let known = shown.iter().find(|r| (r.from, r.to, r.kind) == (from.id, to.id, command.kind));
-        let moment = Moment { now: self.clock.now(), ids: &self.ids, actor: &caller.subject };
-        let (relation, entry) = relate_customers(&command, from, to, known, moment)?;
-        let mut revision = Revision::new();
-        if command.validate_only {
-            return Ok(Written { value: relation, revision, replayed: false });
-        }
-        if let Some(entry) = entry {
+        self.state.lock().once(once, |state| {
+            let tenant = state.tenants.entry(caller.tenant.clone()).or_default();
+            let (from, to) = (tenant.party(&command.from)?, tenant.party(&command.to)?);
+            let shown = tenant.shown();
+            let known = shown.iter().find(|r| (r.from, r.to, r.kind) == (from.id, to.id, command.kind));
+            let moment = Moment { now: self.clock.now(), ids: &self.ids, actor: &caller.subject };
+            let (relation, entry) = relate_customers(&command, from, to, known, moment)?;
+            let mut revision = Revision::new();
+            let Some(entry) = entry.filter(|_| !command.validate_only) else { return Ok((relation, revision)) };
             tenant.history.push(entry);
             // It keeps naming the customers of the time at which it was first recorded.
             match tenant.relations.iter_mut().find(|stored| stored.id == relation.id) {
-                Some(stored) => {
-                    *stored = Relation { from: stored.from, to: stored.to, ..relation.clone() };
-                }
+                Some(stored) => *stored = Relation { from: stored.from, to: stored.to, ..relation.clone() },
                 None => tenant.relations.push(relation.clone()),
             }
             for customer in [from.id, to.id] {
@@ -87,11 +67,8 @@ impl Relations for MemoryCustomers {
                 let position = Position { xid: 0, seq: state.position };
                 revision.raise(Service::Identity, partition(&caller.tenant, customer), position);
             }
-        }
-        if let (Some(once), Some(key)) = (once, key) {
-            state.related.insert(key, (once.fingerprint, relation.clone(), revision.clone()));
-        }
-        Ok(Written { value: relation, revision, replayed: false })
+            Ok((relation, revision))
+        })
     }
 
     async fn relations(&self, tenant: &Tenant, query: RelationQuery) -> Result<Vec<Relation>, Fault> {
