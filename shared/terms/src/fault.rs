@@ -152,8 +152,6 @@ reasons! {
     ShuttingDown = "SHUTTING_DOWN", Unavailable;
     /// The time that the caller gave is over.
     DeadlineExceeded = "DEADLINE_EXCEEDED", Late;
-    /// The customers are of different kinds, or of others than the request asks for.
-    KindMismatch = "KIND_MISMATCH", Precondition;
     /// An operation was cancelled.
     Cancelled = "CANCELLED", Cancelled;
     /// No such long-running operation.
