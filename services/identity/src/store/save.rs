@@ -232,7 +232,7 @@ impl Saving<'_> {
         let then = "ON CONFLICT (tenant, record, key) DO UPDATE SET value = excluded.value, \
                     certainty = excluded.certainty, verified = excluded.verified, \
                     verified_observed_at = excluded.verified_observed_at, \
-                    verified_record_time = excluded.verified_record_time, certainty = excluded.certainty, \
+                    verified_record_time = excluded.verified_record_time, \
                     first_seen = excluded.first_seen, last_seen = excluded.last_seen";
         insert_rows(self.conn, into, rows, then).await.map(drop)
     }

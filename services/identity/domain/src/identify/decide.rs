@@ -1,15 +1,13 @@
 //! What an `Identify` changes: pure, but for the ids that it makes.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::{cmp::Reverse, collections::BTreeSet};
 
-use terms::{CustomerId, Fault, Identifier, Reason};
+use terms::{CustomerId, Fault, Reason};
 
 use super::{
     CERTAIN, Identify,
     link::{Fate, Links, link},
+    sharing::sharings,
 };
 use crate::{
     anchors::Anchors,
@@ -17,7 +15,7 @@ use crate::{
     history::{Detail, HistoryEntry, HistoryId, HistoryKind},
     identify::verdict::{Evidence, Guard, Identified, MatchReason, Refusal},
     record::{Claim, Facts, Observed, Record, SourceKey},
-    view::{Bond, Change, CustomerState, Lead, Merge, Moment, Node, Sharing, Touched, View},
+    view::{Bond, Change, CustomerState, Lead, Merge, Moment, Node, View},
 };
 
 /// Decides what a command changes; `None`: nothing at all.
@@ -76,18 +74,21 @@ impl Deciding<'_> {
         let golden_before = customer.golden.clone();
         self.gather(&mut customer, losers, before.as_ref(), &record, found);
         let changed_traits = customer.golden.differing(&golden_before);
-        let (sharings, touched) = self.sharings(customer.id);
+        let (sharings, touched) = sharings(self.view, self.command, &self.links.fates, self.moment.now, customer.id);
         let leads = self.leads(Lead { customer: record.home, record: record.id });
         let visible = before.is_none()
             || edges_changed
             || !losers.is_empty()
             || !changed_traits.is_empty()
             || self.moves()
+            || customer.golden.mark != golden_before.mark
             || customer.golden.kind() != golden_before.kind();
         if visible {
             customer.updated_at = self.moment.now;
             customer.version += 1;
         }
+        // The record comes first in the history, then what it merged.
+        let first = before.is_none().then(|| self.moment.ids.next());
         let merged = self.merges(losers, customer.id);
         let refused = self.refused(&lost);
         let reply = Identified {
@@ -106,7 +107,7 @@ impl Deciding<'_> {
         let change = Change {
             created: survivor.is_none(),
             visible,
-            history: self.history(&customer, &record, before.is_none(), &merged, &refused),
+            history: self.history(&customer, &record, first, &merged, &refused),
             changed_namespaces: self.new_namespaces(customer.id),
             leads,
             sharings,
@@ -221,47 +222,6 @@ impl Deciding<'_> {
     /// Whether a value leaves another customer for this one.
     fn moves(&self) -> bool {
         self.links.fates.contains(&Fate::Moves)
-    }
-
-    /// With whom values were seen, where that changed; and the customers who lost one by it.
-    fn sharings(&self, customer: CustomerId) -> (Vec<(Identifier, Sharing)>, Vec<Touched>) {
-        let (mut changed, mut touched) = (Vec::new(), BTreeMap::new());
-        for (place, claim) in self.command.usable() {
-            let identifier = &claim.identifier;
-            let Some(rules) = self.command.policy.rules(&identifier.namespace) else { continue };
-            let known = self.view.sharing(identifier);
-            let lead = self.view.lead(&Node::Identifier(identifier.clone()));
-            let holder = lead.map(|lead| self.view.resolve(lead.customer));
-            let mut now = known.cloned().unwrap_or_default();
-            let mut lost = false;
-            match self.fate(place) {
-                Fate::Moves => {
-                    now.epoch += 1;
-                    now.last_seen = self.command.observed_at;
-                    lost = true;
-                }
-                Fate::Links if rules.moves() => now.last_seen = now.last_seen.max(self.command.observed_at),
-                Fate::Refused if !now.shared && rules.max_customers_per_value > 0 && holder.is_some() => {
-                    now.seen.insert(customer);
-                    // The holder is one of those with whom it was seen.
-                    if now.seen.len() >= rules.max_customers_per_value as usize {
-                        (now.shared, now.epoch) = (true, now.epoch + 1);
-                        lost = true;
-                    }
-                }
-                Fate::Links | Fate::Refused | Fate::Dropped => {}
-            }
-            if known != Some(&now) && now != Sharing::default() {
-                changed.push((identifier.clone(), now));
-            }
-            if let Some(loser) = holder.filter(|id| lost && *id != customer).and_then(|id| self.view.customer(id)) {
-                let now = || CustomerState { updated_at: self.moment.now, version: loser.version + 1, ..loser.clone() };
-                let entry = touched.entry(loser.id);
-                let entry = entry.or_insert_with(|| Touched { customer: now(), namespaces: BTreeSet::new() });
-                entry.namespaces.insert(identifier.namespace.clone());
-            }
-        }
-        (changed, touched.into_values().collect())
     }
 
     /// Brings the survivor's state up to what its records, the losers' and this one say together.
@@ -386,7 +346,7 @@ impl Deciding<'_> {
         &self,
         customer: &CustomerState,
         record: &Record,
-        new_record: bool,
+        first: Option<HistoryId>,
         merged: &[Merge],
         refused: &[Refusal],
     ) -> Vec<HistoryEntry> {
@@ -402,19 +362,19 @@ impl Deciding<'_> {
             at: self.moment.now,
         };
         let mut entries = Vec::new();
-        if new_record {
+        if let Some(first) = first {
             let (kind, reason) = if customer.record_count == 1 {
                 (HistoryKind::Create, "nothing led to a customer".to_owned())
             } else {
                 (HistoryKind::Link, self.shared(customer.id))
             };
-            entries.push(entry(self.moment.ids.next(), kind, None, reason, Detail::default()));
+            entries.push(entry(first, kind, None, reason, Detail::default()));
         }
         let merges = merged
             .iter()
             .map(|m| entry(m.id, HistoryKind::Merge, Some(m.loser), self.shared(m.loser), Detail::default()));
         entries.extend(merges);
-        for refusal in refused.iter().filter(|refusal| self.is_news(refusal, record, new_record)) {
+        for refusal in refused.iter().filter(|refusal| self.is_news(refusal, record, first.is_some())) {
             let claim = refusal.claim.and_then(|place| self.command.claims.get(place));
             let namespace = claim.map_or("", |claim| claim.identifier.namespace.as_str());
             let detail = Detail {
