@@ -2,12 +2,13 @@
 
 use data::once;
 use host::{Call, decode};
-use identity_domain::{Policy, Relate, RelateInput, lookup_customer::check_ref};
+use identity_domain::{Policy, Relate, RelateInput, RelationType as RelationKind, lookup_customer::check_ref};
 use rapport_proto::{
     identity::v1::{RelateCustomersRequest, RelateCustomersResponse, RelationType},
     r#type::v1,
 };
-use terms::{CustomerRef, Fault, Reason, Violations};
+use terms::{CustomerId, CustomerRef, Fault, Reason, Violations};
+use uuid::Uuid;
 
 use super::Ports;
 use crate::encode;
@@ -41,14 +42,12 @@ fn command(policy: &Policy, body: RelateCustomersRequest) -> Result<Relate, Faul
     let valid_from = wrong.take(decode::timestamp("valid_from", body.valid_from)).flatten();
     let valid_until = wrong.take(decode::timestamp("valid_until", body.valid_until)).flatten();
     wrong.add_if(body.etag.len() > 128, "etag", "is no etag of a relation; pass it just as it came");
-    let (Some(from), Some(to), Some(kind)) = (from, to, kind) else {
-        wrong.done()?;
-        return Err(Fault::internal("a checked command is missing"));
-    };
+    // What is missing is told already; the rest is checked beside it, between any two.
+    let any = |uuid| CustomerRef::Id(CustomerId::from_uuid(uuid));
     let input = RelateInput {
-        from,
-        to,
-        kind,
+        from: from.unwrap_or_else(|| any(Uuid::nil())),
+        to: to.unwrap_or_else(|| any(Uuid::max())),
+        kind: kind.unwrap_or(RelationKind::Employee),
         role: body.role,
         valid_from,
         valid_until,
