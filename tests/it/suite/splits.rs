@@ -12,7 +12,7 @@ use rapport_proto::{
     customization::v1::GetRelationshipRequest,
     identity::v1::{MergeCustomersRequest, SplitCustomerRequest, SplitCustomerResponse},
     interaction::v1::{
-        ConsentInput, ConsentState, GetPermissionsRequest, ListInteractionsRequest, ListStatementsRequest,
+        Consent, ConsentState, GetPermissionsRequest, ListInteractionsRequest, ListStatementsRequest,
         RecordConsentRequest, SetBoundaryRequest,
     },
     segmentation::v1::{GetDifferentiationRequest, GetMembershipsRequest},
@@ -73,11 +73,11 @@ impl Couple<'_> {
                 };
                 seen.note(&app.interaction().set_boundary(boundary).await?.into_inner().revision)?;
                 let state = if side == "left" { ConsentState::Granted } else { ConsentState::Denied };
-                let consent = ConsentInput {
+                let consent = Consent {
                     purpose: format!("purpose-{round}-{way}"),
                     state: state.into(),
                     source: "form".to_owned(),
-                    ..ConsentInput::default()
+                    ..Consent::default()
                 };
                 let consent = RecordConsentRequest {
                     customer: Some(customer.clone()),
