@@ -38,7 +38,6 @@ mod not_yet_served;
 mod once;
 mod operations;
 mod read_your_writes;
-mod splits;
 mod streams;
 mod surface;
 mod tenants;
