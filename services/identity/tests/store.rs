@@ -11,7 +11,7 @@ use rapport_proto::feed::v1::event::Event;
 use terms::{Caller, CustomerId, CustomerRef, Identifier, Ids, Revision, Service, SystemClock, Timestamp, partition};
 use testkit::{TestStore, stores};
 
-fn customers(store: &TestStore) -> Arc<dyn Customers> {
+fn customers(store: &TestStore) -> Arc<SqlCustomers> {
     let ids = Arc::new(Ids::new(Arc::new(SystemClock)));
     Arc::new(SqlCustomers::new(store.store(), ids, Marks::in_process()))
 }

@@ -6,14 +6,20 @@
 //! | `load`, `whole` | the view that commands need, under locks; all of a customer |
 //! | `save` | what they changed |
 //! | `read` | reads |
+//! | `history` | what happened to them |
+//! | `relations` | what joins customers |
+//! | `search` | what stewards find customers by |
 //! | `rows`, `sealed`, `sql` | columns to values; what is sealed; where the two databases differ |
 
+mod history;
 mod load;
 pub(crate) mod migrations;
 mod read;
+mod relations;
 mod rows;
 mod save;
 mod sealed;
+pub(crate) mod search;
 mod sql;
 mod whole;
 

@@ -7,6 +7,7 @@ mod guards;
 mod histories;
 mod identify;
 mod reads;
+mod relations;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ pub use self::{
     concurrency::{one_person_from_every_order, two_clients_one_person},
     guards::one_of_two_gets_the_last_place,
     histories::merge_then_split_is_as_if_nothing_had_happened,
+    relations::Both,
 };
 use crate::{
     customer::Customer,
@@ -30,7 +32,8 @@ use crate::{
 ///
 /// # Panics
 /// When the store fails.
-pub async fn run(store: Arc<dyn Customers>) {
+pub async fn run<S: Both>(store: Arc<S>) {
+    relations::run(&*store).await;
     identify::run(&*store).await;
     guards::run(&*store).await;
     reads::run(&*store).await;
