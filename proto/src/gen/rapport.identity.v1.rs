@@ -362,6 +362,20 @@ pub struct ListCustomersRequest {
     /// Fields: `customer_id` (default), `create_time`, `update_time`.
     #[prost(string, tag = "4")]
     pub order_by: ::prost::alloc::string::String,
+    /// Optional text as a steward types it, at most 256 bytes and 8 words; only
+    /// customers are returned who have, for every word, a name or an identifier
+    /// that begins with it. Names are the golden traits whose key ends with
+    /// `name` (`name`, `lastName`, `company.display_name`) or is `company` or
+    /// `organization`; they match by word: `mul jan` finds Jane Müller.
+    /// Identifiers match from the beginning of the value: `jane.d` finds
+    /// jane.doe@example.org, `+49 30 90` and `030 90` find +4930901820. Case,
+    /// width, diacritics and punctuation make no difference (NFKC, case
+    /// folding). A word of fewer than 3 characters must be a whole word. With
+    /// `filter`, both must hold. A query without a letter or digit fails with
+    /// INVALID_ARGUMENT. A page may hold fewer than `page_size` customers and
+    /// still have a next one.
+    #[prost(string, tag = "6")]
+    pub query: ::prost::alloc::string::String,
     /// Optional revision token of an earlier write or read. The read waits,
     /// within the deadline of the call, until it reflects that revision, or
     /// fails with UNAVAILABLE, reason REVISION_NOT_REACHED. Empty: as fresh as
@@ -429,14 +443,16 @@ pub struct MergeCustomersRequest {
     /// The customer who keeps the id. Required.
     #[prost(message, optional, tag = "1")]
     pub survivor: ::core::option::Option<super::super::r#type::v1::CustomerRef>,
-    /// Customers to merge into it, 1 to 100. Required.
+    /// Customers to merge into it, 1 to 100. Required. One that is the survivor
+    /// already is passed over.
     #[prost(message, repeated, tag = "2")]
     pub losers: ::prost::alloc::vec::Vec<super::super::r#type::v1::CustomerRef>,
     /// Why, for the history; at most 1024 bytes. Required.
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
-    /// If true, guards are noted but do not refuse; needs `identity.admin`.
-    /// Earlier cannot-links between the sides are lifted.
+    /// If true, guards are noted but do not refuse; needs `identity.admin`
+    /// (PERMISSION_DENIED, SCOPE_MISSING). Earlier cannot-links between the
+    /// sides are lifted.
     #[prost(bool, tag = "4")]
     pub override_guards: bool,
     /// Optional etag of the resource as it was read. If the resource has changed
@@ -477,15 +493,22 @@ pub struct SplitCustomerRequest {
     /// The customer to take from. Required.
     #[prost(message, optional, tag = "1")]
     pub customer: ::core::option::Option<super::super::r#type::v1::CustomerRef>,
-    /// Identifiers to take out, with the records that carry them. These,
-    /// `record_ids` or `alias` are required.
+    /// Identifiers to take out, with the records that carry them, at most 1000.
+    /// A record stays if it alone carries another identifier, which was not
+    /// named, and other records carry the named one: then its link to the named
+    /// one is refused. These, `record_ids` or `alias` are required. One that does
+    /// not lead to the customer fails with NOT_FOUND, reason
+    /// IDENTIFIER_NOT_FOUND.
     #[prost(message, repeated, tag = "2")]
     pub identifiers: ::prost::alloc::vec::Vec<super::super::r#type::v1::Identifier>,
-    /// Records to take out, `rec_…`.
+    /// Records to take out, `rec_…`, at most 1000. Identifiers that only they
+    /// carry go along; of others the link is refused on this side. One that is
+    /// none of the customer's fails with NOT_FOUND, reason RECORD_NOT_FOUND.
     #[prost(string, repeated, tag = "3")]
     pub record_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Id of a customer that was merged in, `cust_…`: takes out all that came
-    /// with it and gives the id back.
+    /// Id of a customer that was merged in, `cust_…`: undoes that merge, takes
+    /// out all that came with it or arrived since under its identifiers and
+    /// records, and gives the id back.
     #[prost(string, tag = "4")]
     pub alias: ::prost::alloc::string::String,
     /// Why, for the history; at most 1024 bytes. Required.
@@ -512,13 +535,18 @@ pub struct SplitCustomerResponse {
     /// The customer that was taken from.
     #[prost(message, optional, tag = "1")]
     pub remaining: ::core::option::Option<Customer>,
-    /// The customer that was taken out; with a former id where that is
-    /// unambiguous, otherwise a new one.
+    /// The customer that was taken out. Every id goes with the larger share of
+    /// the records that arrived at it; at a tie it stays. A side that is left
+    /// without an id gets a new one.
     #[prost(message, optional, tag = "2")]
     pub separated: ::core::option::Option<Customer>,
-    /// Ids of the cannot-link edges left behind.
+    /// Ids of the cannot-link edges left behind, `cnl_…`.
     #[prost(string, repeated, tag = "3")]
     pub cannot_links: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Which of the two keeps the id that the customer had, and why: one
+    /// sentence.
+    #[prost(string, tag = "4")]
+    pub id_rule: ::prost::alloc::string::String,
     /// Opaque token of this write; pass it as `at_least` to any read of any of
     /// the services to see this write. Empty under `validate_only`.
     #[prost(string, tag = "20")]
@@ -941,13 +969,14 @@ pub struct RelateCustomersRequest {
     /// The kind of relation. Required.
     #[prost(enumeration = "RelationType", tag = "3")]
     pub r#type: i32,
-    /// Role within it; at most 63 bytes.
+    /// Role within it; at most 63 bytes. Needed with RELATION_TYPE_OTHER.
     #[prost(string, tag = "4")]
     pub role: ::prost::alloc::string::String,
     /// From when it holds. Unset: always.
     #[prost(message, optional, tag = "5")]
     pub valid_from: ::core::option::Option<::prost_types::Timestamp>,
-    /// Until when it holds; a past time ends it. Unset: open.
+    /// Until when it holds; a past time ends it. Unset: open. Not before
+    /// `valid_from`, nor at the same time.
     #[prost(message, optional, tag = "6")]
     pub valid_until: ::core::option::Option<::prost_types::Timestamp>,
     /// Optional etag of the resource as it was read. If the resource has changed
@@ -2195,7 +2224,8 @@ pub mod identity_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Lists the customers of the tenant, survivors only, in pages.
+        /// Lists the customers of the tenant, survivors only, in pages; finds them
+        /// by the beginnings of names and identifiers (`query`).
         pub async fn list_customers(
             &mut self,
             request: impl tonic::IntoRequest<super::ListCustomersRequest>,
@@ -2450,8 +2480,12 @@ pub mod identity_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Records, changes or ends a relation between two customers, such as
-        /// membership of a household. The same pair and type is one relation.
-        /// Errors: NOT_FOUND (CUSTOMER_NOT_FOUND), INVALID_ARGUMENT.
+        /// membership of a household. The same pair and type is one relation: saying
+        /// it again replaces its role and validity. It joins customers and merges
+        /// nobody; it follows merges, and where a merge left two of one pair and
+        /// type, the one that was written last shows. Errors: NOT_FOUND
+        /// (CUSTOMER_NOT_FOUND), INVALID_ARGUMENT, FAILED_PRECONDITION
+        /// (KIND_MISMATCH), ABORTED (ETAG_STALE).
         pub async fn relate_customers(
             &mut self,
             request: impl tonic::IntoRequest<super::RelateCustomersRequest>,
@@ -2481,7 +2515,8 @@ pub mod identity_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Lists the relations of one customer.
+        /// Lists the relations of one customer, from either side. Errors: NOT_FOUND
+        /// (CUSTOMER_NOT_FOUND).
         pub async fn list_relations(
             &mut self,
             request: impl tonic::IntoRequest<super::ListRelationsRequest>,
@@ -2794,7 +2829,8 @@ pub mod identity_service_server {
             tonic::Response<super::BatchGetCustomersResponse>,
             tonic::Status,
         >;
-        /// Lists the customers of the tenant, survivors only, in pages.
+        /// Lists the customers of the tenant, survivors only, in pages; finds them
+        /// by the beginnings of names and identifiers (`query`).
         async fn list_customers(
             &self,
             request: tonic::Request<super::ListCustomersRequest>,
@@ -2873,8 +2909,12 @@ pub mod identity_service_server {
             tonic::Status,
         >;
         /// Records, changes or ends a relation between two customers, such as
-        /// membership of a household. The same pair and type is one relation.
-        /// Errors: NOT_FOUND (CUSTOMER_NOT_FOUND), INVALID_ARGUMENT.
+        /// membership of a household. The same pair and type is one relation: saying
+        /// it again replaces its role and validity. It joins customers and merges
+        /// nobody; it follows merges, and where a merge left two of one pair and
+        /// type, the one that was written last shows. Errors: NOT_FOUND
+        /// (CUSTOMER_NOT_FOUND), INVALID_ARGUMENT, FAILED_PRECONDITION
+        /// (KIND_MISMATCH), ABORTED (ETAG_STALE).
         async fn relate_customers(
             &self,
             request: tonic::Request<super::RelateCustomersRequest>,
@@ -2882,7 +2922,8 @@ pub mod identity_service_server {
             tonic::Response<super::RelateCustomersResponse>,
             tonic::Status,
         >;
-        /// Lists the relations of one customer.
+        /// Lists the relations of one customer, from either side. Errors: NOT_FOUND
+        /// (CUSTOMER_NOT_FOUND).
         async fn list_relations(
             &self,
             request: tonic::Request<super::ListRelationsRequest>,

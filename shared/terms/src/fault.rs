@@ -30,6 +30,8 @@ pub enum FaultKind {
     Unavailable,
     /// `DEADLINE_EXCEEDED`: the time that the caller gave is over.
     Late,
+    /// `CANCELLED`: somebody asked to stop.
+    Cancelled,
     /// `UNIMPLEMENTED`: not served yet.
     Unserved,
     /// `INTERNAL`: our mistake.
@@ -94,6 +96,16 @@ reasons! {
     DecisionNotFound = "DECISION_NOT_FOUND", NotFound;
     /// The segment would use itself, directly or through others.
     SegmentCycle = "SEGMENT_CYCLE", Precondition;
+    /// The customer has no such record.
+    RecordNotFound = "RECORD_NOT_FOUND", NotFound;
+    /// The identifier is none of the customer's.
+    IdentifierNotFound = "IDENTIFIER_NOT_FOUND", NotFound;
+    /// A guard forbids that the customers become one; the message names it.
+    MergeRefused = "MERGE_REFUSED", Precondition;
+    /// The customers are of different sorts, such as a person and an organisation.
+    KindMismatch = "KIND_MISMATCH", Precondition;
+    /// The split would leave nothing on one of its sides.
+    SplitEmpty = "SPLIT_EMPTY", Precondition;
     /// Others use the segment; the metadata names them.
     SegmentInUse = "SEGMENT_IN_USE", Precondition;
     /// Others use the treatment; the metadata names them.
@@ -140,6 +152,10 @@ reasons! {
     ShuttingDown = "SHUTTING_DOWN", Unavailable;
     /// The time that the caller gave is over.
     DeadlineExceeded = "DEADLINE_EXCEEDED", Late;
+    /// An operation was cancelled.
+    Cancelled = "CANCELLED", Cancelled;
+    /// No such long-running operation.
+    OperationNotFound = "OPERATION_NOT_FOUND", NotFound;
     /// The RPC is declared, and comes with a later release.
     NotYetServed = "NOT_YET_SERVED", Unserved;
     /// A mistake of ours; the log has the cause under the request's id.

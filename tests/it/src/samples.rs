@@ -25,9 +25,12 @@ impl Sample {
 
     /// The pieces of furniture that it names; not the ones that only make it unique.
     pub fn pieces(&self) -> Vec<&'static str> {
-        const PIECES: [&str; 11] = [
+        const PIECES: [&str; 14] = [
             "email",
             "customer",
+            "other_customer",
+            "joined_customer",
+            "joined_alias",
             "interaction",
             "statement",
             "boundary",
@@ -133,7 +136,23 @@ fn identity() -> Vec<Sample> {
         ),
         read("rapport.identity.v1.IdentityService/GetCustomer", json!({ "customer": customer() })),
         read("rapport.identity.v1.IdentityService/BatchGetCustomers", json!({ "customers": [customer()] })),
-        read("rapport.identity.v1.IdentityService/ListCustomers", json!({ "page_size": 10 })),
+        read("rapport.identity.v1.IdentityService/ListCustomers", json!({ "page_size": 10, "query": "marker" })),
+        sample(
+            "rapport.identity.v1.IdentityService/MergeCustomers",
+            json!({
+                "survivor": customer(), "losers": [{ "customer_id": "$other_customer" }],
+                "reason": "the clerk knows both",
+            }),
+            json!({ "reason": "the clerk knows them" }),
+        ),
+        sample(
+            "rapport.identity.v1.IdentityService/SplitCustomer",
+            json!({
+                "customer": { "customer_id": "$joined_customer" }, "alias": "$joined_alias",
+                "reason": "the clerk knows better",
+            }),
+            json!({ "reason": "the clerk knows all" }),
+        ),
         read("rapport.identity.v1.IdentityService/ListIdentityHistory", json!({ "customer": customer() })),
         read("rapport.identity.v1.IdentityService/GetIdentityPolicy", json!({})),
         sample(
@@ -145,6 +164,16 @@ fn identity() -> Vec<Sample> {
             "rapport.identity.v1.IdentityService/LookupCustomer",
             json!({ "identifiers": [{ "namespace": "email", "value": "$email" }] }),
         ),
+        sample(
+            "rapport.identity.v1.IdentityService/RelateCustomers",
+            json!({
+                "from_customer": customer(), "to_customer": { "customer_id": "$other_customer" },
+                "type": "RELATION_TYPE_GUARDIAN", "role": "parent", "valid_from": "2026-01-05T10:00:00Z",
+                "valid_until": "2090-01-01T00:00:00Z",
+            }),
+            json!({ "role": "aunt" }),
+        ),
+        read("rapport.identity.v1.IdentityService/ListRelations", json!({ "customer": customer() })),
     ]
 }
 

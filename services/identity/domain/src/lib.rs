@@ -13,17 +13,21 @@
 //! | [`customer`] | [`Customer`]: all of it, as readers see it |
 //! | [`guard`], [`anchors`] | what keeps different people from becoming one, and what it needs to know of a customer |
 //! | [`view`] | [`View`]: the part of the graph that a decision reads; how a change alters it |
+//! | [`merge_customers`], [`split_customer`] | `MergeCustomers` and `SplitCustomer`: by hand, and back |
+//! | [`cannot_link`] | pairs that must not become one |
 //! | [`identify`] | `Identify`: check, then decide; [`identify_stream`] folds many into one [`Batch`] |
-//! | [`lookup_customer`], [`list_customers`], [`list_identity_history`] | the reading verbs that have rules of their own |
+//! | [`lookup_customer`], [`list_customers`], [`search`], [`list_identity_history`] | the reading verbs that have rules of their own |
+//! | [`relate_customers`], [`list_relations`] | households, employers, guardians: who belongs to whom |
 //! | [`update_identity_policy`] | changing what a tenant decides |
 //! | [`history`] | everything that happened to identities, with actor and reason |
-//! | [`ports`] | [`Customers`]: what a store offers |
+//! | [`ports`] | [`Customers`], [`Relations`]: what a store offers |
 //! | [`memory`] | a store without a disk |
 //! | `contract` | the exam that every store sits (feature `contract`) |
 
 #![forbid(unsafe_code)]
 
 pub mod anchors;
+pub mod cannot_link;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod customer;
@@ -34,17 +38,23 @@ pub mod identify;
 pub mod identify_stream;
 pub mod list_customers;
 pub mod list_identity_history;
+pub mod list_relations;
 pub mod lookup_customer;
 pub mod memory;
+pub mod merge_customers;
 pub mod name;
 pub mod normalise;
 pub mod policy;
 pub mod ports;
 pub mod record;
+pub mod relate_customers;
+pub mod search;
+pub mod split_customer;
 pub mod update_identity_policy;
 pub mod view;
 
 pub use anchors::Anchors;
+pub use cannot_link::{CannotLink, CannotLinkId};
 pub use customer::{Customer, CustomerIdentifier, Kind, Sourced, TraitValue};
 pub use golden::Golden;
 pub use guard::may_join;
@@ -53,7 +63,11 @@ pub use identify::{ClaimInput, Evidence, Guard, Identified, Identify, IdentifyIn
 pub use identify_stream::{Batch, News, identify_all};
 pub use list_identity_history::HistoryQuery;
 pub use memory::MemoryCustomers;
+pub use merge_customers::{MergeCustomers, Merged};
 pub use policy::Policy;
-pub use ports::{Customers, Verdicts};
+pub use ports::{Customers, Relations, Verdicts};
 pub use record::{Claim, Facts, Observed, Record, RecordId, RecordKey, SourceKey};
-pub use view::{CustomerState, Lead, Merge, Moment, Node, Sharing, Touched, View};
+pub use relate_customers::{Relate, RelateInput, Relation, RelationId, RelationType};
+pub use search::Search;
+pub use split_customer::{Parted, Split, SplitCustomer};
+pub use view::{Bond, CustomerState, Lead, Merge, Moment, Node, Sharing, Touched, View};

@@ -1,24 +1,30 @@
 //! A store without a disk: one large view per tenant. For property tests, and as the plainest reading of the port.
 
+mod relations;
+
 use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use serde::{Serialize, de::DeserializeOwned};
 use terms::{
     Caller, Clock, CustomerId, Fault, Identifier, Ids, Once, Position, Reason, Revision, Service, Tenant, Written,
     partition,
 };
 
 use crate::{
-    customer::{Customer, Sourced},
+    customer::Customer,
     history::HistoryEntry,
     identify::{Identified, Identify},
     identify_stream::{Batch, identify_all},
     list_customers::{ListQuery, Place},
     list_identity_history::HistoryQuery,
+    merge_customers::{MergeCustomers, Merged, merge_customers},
     ports::{Customers, Verdicts},
     record::{Claim, Record, RecordId},
-    view::{CustomerState, Lead, Moment, Node, View},
+    relate_customers::Relation,
+    split_customer::{Parted, SplitCustomer, split_customer},
+    view::{Lead, Merge, Moment, Node, View},
 };
 
 /// Customers in memory.
@@ -40,12 +46,13 @@ struct State {
 struct TenantState {
     view: View,
     history: Vec<HistoryEntry>,
+    relations: Vec<Relation>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Recorded {
     fingerprint: [u8; 32],
-    value: Identified,
+    value: serde_json::Value,
     revision: Revision,
 }
 
@@ -59,15 +66,29 @@ impl MemoryCustomers {
         let tenant = state.tenants.entry(caller.tenant.clone()).or_default();
         let moment = Moment { now: self.clock.now(), ids: &self.ids, actor: &caller.subject };
         let (verdicts, batch) = identify_all(&mut tenant.view, commands, moment);
-        let Batch { history, news, .. } = batch;
-        tenant.history.extend(history);
-        let mut revision = Revision::new();
-        for customer in news.keys() {
-            state.position += 1;
-            let position = Position { xid: 0, seq: state.position };
-            revision.raise(Service::Identity, partition(&caller.tenant, *customer), position);
-        }
-        (verdicts, revision)
+        (verdicts, state.note(&caller.tenant, batch))
+    }
+
+    /// Does `work` on a copy of what the tenant has, under a request id; what it did counts unless it is only tried.
+    fn by_hand<T: Serialize + DeserializeOwned>(
+        &self,
+        caller: &Caller,
+        once: Option<Once>,
+        validate_only: bool,
+        work: impl FnOnce(&mut View, Moment<'_>) -> Result<(Batch, T), Fault>,
+    ) -> Result<Written<T>, Fault> {
+        let mut state = self.state.lock();
+        state.once(once, |state| {
+            let tenant = state.tenants.entry(caller.tenant.clone()).or_default();
+            let mut view = tenant.view.clone();
+            let moment = Moment { now: self.clock.now(), ids: &self.ids, actor: &caller.subject };
+            let (batch, value) = work(&mut view, moment)?;
+            if validate_only {
+                return Ok((value, Revision::new()));
+            }
+            tenant.view = view;
+            Ok((value, state.note(&caller.tenant, batch)))
+        })
     }
 
     fn read<T>(&self, tenant: &Tenant, read: impl FnOnce(&TenantState) -> T) -> T {
@@ -79,23 +100,48 @@ impl MemoryCustomers {
     }
 }
 
-impl TenantState {
-    fn customer(&self, state: &CustomerState) -> Customer {
-        let aliases = self.view.aliases_of(state.id);
-        let claims = self.view.claims().filter_map(|(record, claim)| {
-            let record = self.view.record(record)?;
-            let node = Node::Identifier(claim.identifier.clone());
-            let sharing = self.view.sharing(&claim.identifier);
-            (self.view.resolve(record.home) == state.id).then(|| Sourced {
-                source: record.source.clone(),
-                claim: claim.clone(),
-                leads: self.view.lead(&node).is_some_and(|lead| self.view.resolve(lead.customer) == state.id),
-                shared: sharing.is_some_and(|sharing| sharing.shared),
-            })
-        });
-        Customer::assemble(state.clone(), claims.collect(), aliases)
+impl State {
+    /// Keeps the history of what was done to a tenant's view; gives the revision.
+    fn note(&mut self, tenant: &Tenant, batch: Batch) -> Revision {
+        let Batch { history, news, .. } = batch;
+        self.tenants.entry(tenant.clone()).or_default().history.extend(history);
+        let mut revision = Revision::new();
+        for customer in news.keys() {
+            self.position += 1;
+            let position = Position { xid: 0, seq: self.position };
+            revision.raise(Service::Identity, partition(tenant, *customer), position);
+        }
+        revision
     }
 
+    fn once<T: Serialize + DeserializeOwned>(
+        &mut self,
+        once: Option<Once>,
+        work: impl FnOnce(&mut Self) -> Result<(T, Revision), Fault>,
+    ) -> Result<Written<T>, Fault> {
+        let Some(once) = once else {
+            return work(self).map(|(value, revision)| Written { value, revision, replayed: false });
+        };
+        let key = (once.tenant, once.method, once.request_id);
+        if let Some(known) = self.recorded.get(&key) {
+            if known.fingerprint != once.fingerprint {
+                return Err(Fault::new(Reason::RequestIdReused, "`request_id` was used before with another body"));
+            }
+            let value = serde_json::from_value(known.value.clone()).map_err(Fault::internal)?;
+            return Ok(Written { value, revision: known.revision.clone(), replayed: true });
+        }
+        let (value, revision) = work(self)?;
+        let recorded = Recorded {
+            fingerprint: once.fingerprint,
+            value: serde_json::to_value(&value).map_err(Fault::internal)?,
+            revision: revision.clone(),
+        };
+        self.recorded.insert(key, recorded);
+        Ok(Written { value, revision, replayed: false })
+    }
+}
+
+impl TenantState {
     fn claims_of(&self, id: RecordId) -> Vec<Claim> {
         let claims = self.view.claims().filter(|(record, _)| *record == id);
         let mut claims: Vec<_> = claims.map(|(_, claim)| claim.clone()).collect();
@@ -112,23 +158,31 @@ impl Customers for MemoryCustomers {
         once: Option<Once>,
         command: Identify,
     ) -> Result<Written<Identified>, Fault> {
-        let mut state = self.state.lock();
-        let key = once.as_ref().map(|once| (once.tenant.clone(), once.method, once.request_id.clone()));
-        if let (Some(once), Some(key)) = (&once, &key)
-            && let Some(known) = state.recorded.get(key)
-        {
-            if known.fingerprint != once.fingerprint {
-                return Err(Fault::new(Reason::RequestIdReused, "`request_id` was used before with another body"));
-            }
-            return Ok(Written { value: known.value.clone(), revision: known.revision.clone(), replayed: true });
-        }
-        let (verdicts, revision) = self.commit(&mut state, caller, &[command]);
-        let value = verdicts.into_iter().next().unwrap_or_else(|| Err(Fault::internal("no verdict")))?;
-        if let (Some(once), Some(key)) = (once, key) {
-            let recorded = Recorded { fingerprint: once.fingerprint, value: value.clone(), revision: revision.clone() };
-            state.recorded.insert(key, recorded);
-        }
-        Ok(Written { value, revision, replayed: false })
+        self.state.lock().once(once, |state| {
+            let (verdicts, revision) = self.commit(state, caller, &[command]);
+            let value = verdicts.into_iter().next().unwrap_or_else(|| Err(Fault::internal("no verdict")))?;
+            Ok((value, revision))
+        })
+    }
+
+    async fn merge(
+        &self,
+        caller: &Caller,
+        once: Option<Once>,
+        command: MergeCustomers,
+    ) -> Result<Written<Merged>, Fault> {
+        let validate_only = command.validate_only;
+        self.by_hand(caller, once, validate_only, |view, moment| merge_customers(view, &command, moment))
+    }
+
+    async fn split(
+        &self,
+        caller: &Caller,
+        once: Option<Once>,
+        command: SplitCustomer,
+    ) -> Result<Written<Parted>, Fault> {
+        let validate_only = command.validate_only;
+        self.by_hand(caller, once, validate_only, |view, moment| split_customer(view, &command, moment))
     }
 
     async fn identify_many(&self, caller: &Caller, commands: Vec<Identify>) -> Result<Written<Verdicts>, Fault> {
@@ -157,14 +211,14 @@ impl Customers for MemoryCustomers {
 
     async fn get(&self, tenant: &Tenant, ids: &[CustomerId]) -> Result<Vec<Option<Customer>>, Fault> {
         Ok(self.read(tenant, |state| {
-            let get = |id: &CustomerId| state.view.customer(state.view.resolve(*id)).map(|c| state.customer(c));
+            let get = |id: &CustomerId| state.view.assemble(state.view.resolve(*id));
             ids.iter().map(get).collect()
         }))
     }
 
     async fn list(&self, tenant: &Tenant, query: ListQuery) -> Result<Vec<Customer>, Fault> {
         let mut all: Vec<Customer> =
-            self.read(tenant, |state| state.view.customers().map(|customer| state.customer(customer)).collect());
+            self.read(tenant, |state| state.view.customers().filter_map(|c| state.view.assemble(c.id)).collect());
         let place = |customer: &Customer| query.order.place(customer);
         all.sort_by_key(place);
         if query.order.descending {
@@ -175,7 +229,8 @@ impl Customers for MemoryCustomers {
             Some(after) if query.order.descending => place < after,
             Some(after) => place > after,
         };
-        all.retain(|customer| behind(place(customer)));
+        let wanted = |customer: &Customer| query.search.as_ref().is_none_or(|search| search.matches(customer));
+        all.retain(|customer| behind(place(customer)) && wanted(customer));
         all.truncate(query.limit as usize);
         Ok(all)
     }
@@ -187,6 +242,14 @@ impl Customers for MemoryCustomers {
             let mut records: Vec<_> = records.map(|r| (r.clone(), state.claims_of(r.id))).collect();
             records.sort_by_key(|(record, _)| record.id);
             records
+        }))
+    }
+
+    async fn merges(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<Merge>, Fault> {
+        Ok(self.read(tenant, |state| {
+            let survivor = state.view.resolve(customer);
+            let aliases = state.view.aliases_of(survivor).into_iter();
+            aliases.filter_map(|id| Some(Merge { survivor, ..state.view.merge(id)?.clone() })).collect()
         }))
     }
 
@@ -220,12 +283,14 @@ impl Customers for MemoryCustomers {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use terms::SystemClock;
 
     use super::*;
     use crate::contract;
 
-    fn store() -> Arc<dyn Customers> {
+    fn store() -> Arc<MemoryCustomers> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         Arc::new(MemoryCustomers::new(clock.clone(), Arc::new(Ids::new(clock))))
     }
@@ -233,6 +298,16 @@ mod tests {
     #[tokio::test]
     async fn sits_the_exam() {
         contract::run(store()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn merge_then_split() {
+        contract::merge_then_split_is_as_if_nothing_had_happened(store(), 1_000).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn audit() {
+        contract::all_follows_from_the_evidence(store(), 4, 40, Duration::from_secs(1)).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -9,8 +9,12 @@ use crate::{
     identify::{Identified, Identify},
     list_customers::ListQuery,
     list_identity_history::HistoryQuery,
+    list_relations::RelationQuery,
+    merge_customers::{MergeCustomers, Merged},
     record::{Claim, Record},
-    view::Lead,
+    relate_customers::{Relate, Relation},
+    split_customer::{Parted, SplitCustomer},
+    view::{Lead, Merge},
 };
 
 /// One verdict per command, in order.
@@ -37,6 +41,28 @@ pub trait Customers: Send + Sync + 'static {
     /// # Errors
     /// What the store says: then nothing was stored.
     async fn identify_many(&self, caller: &Caller, commands: Vec<Identify>) -> Result<Written<Verdicts>, Fault>;
+
+    /// Merges customers by hand: reads all of them, decides, and commits like [`Customers::identify`].
+    ///
+    /// # Errors
+    /// What the decision says; [`terms::Reason::RequestIdReused`]; what the store says.
+    async fn merge(
+        &self,
+        caller: &Caller,
+        once: Option<Once>,
+        command: MergeCustomers,
+    ) -> Result<Written<Merged>, Fault>;
+
+    /// Splits a customer: reads all of it, decides, and commits like [`Customers::identify`].
+    ///
+    /// # Errors
+    /// What the decision says; [`terms::Reason::RequestIdReused`]; what the store says.
+    async fn split(
+        &self,
+        caller: &Caller,
+        once: Option<Once>,
+        command: SplitCustomer,
+    ) -> Result<Written<Parted>, Fault>;
 
     /// Where identifiers, already normalised, lead, in order; the customer is the survivor.
     ///
@@ -68,6 +94,12 @@ pub trait Customers: Send + Sync + 'static {
     /// What the store says.
     async fn records(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<(Record, Vec<Claim>)>, Fault>;
 
+    /// What holds the ids of a customer together, in no order: one merge for each alias.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn merges(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<Merge>, Fault>;
+
     /// What happened to a customer and to those that were merged into it: a part of it, in the order asked for.
     ///
     /// # Errors
@@ -78,4 +110,22 @@ pub trait Customers: Send + Sync + 'static {
         customer: CustomerId,
         query: HistoryQuery,
     ) -> Result<Vec<HistoryEntry>, Fault>;
+}
+
+/// The relations between customers of all tenants.
+#[async_trait]
+pub trait Relations: Send + Sync + 'static {
+    /// Resolves the two customers, decides, and commits the change with its feed entries and, under `once`, the record
+    /// of the answer, in one transaction. Gives the relation with its customers as they are now.
+    ///
+    /// # Errors
+    /// [`terms::Reason::CustomerNotFound`]; what the decision says; [`terms::Reason::RequestIdReused`]; what the store
+    /// says.
+    async fn relate(&self, caller: &Caller, once: Option<Once>, command: Relate) -> Result<Written<Relation>, Fault>;
+
+    /// A part of the relations of a customer, newest first, each with its customers as they are now.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn relations(&self, tenant: &Tenant, query: RelationQuery) -> Result<Vec<Relation>, Fault>;
 }

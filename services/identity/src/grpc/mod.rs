@@ -8,13 +8,17 @@ mod identify_stream;
 mod identity_policy;
 mod list_customers;
 mod list_identity_history;
+mod list_relations;
 mod lookup_customer;
+mod merge_customers;
+mod relate_customers;
+mod split_customer;
 mod update_identity_policy;
 
 use std::sync::Arc;
 
 use host::Replies;
-use identity_domain::Customers;
+use identity_domain::{Customers, Relations};
 use rapport_proto::{google::longrunning::Operation, identity::v1::*};
 use terms::{Access, Clock};
 use tonic::{Request, Response, Status, Streaming};
@@ -24,6 +28,7 @@ use crate::{policies::Policies, reader::Reader};
 /// What the RPCs work with.
 pub(crate) struct Ports {
     pub(crate) customers: Arc<dyn Customers>,
+    pub(crate) relations: Arc<dyn Relations>,
     pub(crate) reader: Reader,
     pub(crate) policies: Policies,
     pub(crate) clock: Arc<dyn Clock>,
@@ -73,13 +78,9 @@ pub const ACCESS: &[(&str, Access)] = &[
 
 /// RPCs that are declared, and come with a later release.
 pub const NOT_YET_SERVED: &[&str] = &[
-    rpc!("MergeCustomers"),
-    rpc!("SplitCustomer"),
     rpc!("ExplainIdentity"),
     rpc!("ListMatchCandidates"),
     rpc!("DecideMatchCandidate"),
-    rpc!("RelateCustomers"),
-    rpc!("ListRelations"),
     rpc!("TrainMatcher"),
     rpc!("GetMatcher"),
     rpc!("MatchRecords"),
@@ -148,16 +149,16 @@ impl identity_service_server::IdentityService for Handler {
 
     async fn merge_customers(
         &self,
-        _: Request<MergeCustomersRequest>,
+        request: Request<MergeCustomersRequest>,
     ) -> Result<Response<MergeCustomersResponse>, Status> {
-        later!("MergeCustomers")
+        unary!(self, request, merge_customers)
     }
 
     async fn split_customer(
         &self,
-        _: Request<SplitCustomerRequest>,
+        request: Request<SplitCustomerRequest>,
     ) -> Result<Response<SplitCustomerResponse>, Status> {
-        later!("SplitCustomer")
+        unary!(self, request, split_customer)
     }
 
     async fn explain_identity(
@@ -190,16 +191,16 @@ impl identity_service_server::IdentityService for Handler {
 
     async fn relate_customers(
         &self,
-        _: Request<RelateCustomersRequest>,
+        request: Request<RelateCustomersRequest>,
     ) -> Result<Response<RelateCustomersResponse>, Status> {
-        later!("RelateCustomers")
+        unary!(self, request, relate_customers)
     }
 
     async fn list_relations(
         &self,
-        _: Request<ListRelationsRequest>,
+        request: Request<ListRelationsRequest>,
     ) -> Result<Response<ListRelationsResponse>, Status> {
-        later!("ListRelations")
+        unary!(self, request, list_relations)
     }
 
     async fn get_identity_policy(

@@ -3,35 +3,44 @@
 //! | file | subject |
 //! |---|---|
 //! | [`migrations`] | the tables |
-//! | `load` | the view that commands need, under locks |
+//! | `load`, `whole` | the view that commands need, under locks; all of a customer |
 //! | `save` | what they changed |
 //! | `read` | reads |
+//! | `history` | what happened to them |
+//! | `relations` | what joins customers |
+//! | `search` | what stewards find customers by |
 //! | `rows`, `sealed`, `sql` | columns to values; what is sealed; where the two databases differ |
 
+mod history;
 mod load;
 pub(crate) mod migrations;
 mod read;
+mod relations;
 mod rows;
 mod save;
 mod sealed;
+pub(crate) mod search;
 mod sql;
+mod whole;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use data::{Store, Tx};
 use identity_domain::{
-    Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Kind, Lead, Moment, Record, Verdicts,
-    identify_all, list_customers::ListQuery, record::Claim,
+    Batch, Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Kind, Lead, Merge, MergeCustomers,
+    Merged, Moment, Parted, Policy, Record, SplitCustomer, Verdicts, View, identify_all, list_customers::ListQuery,
+    merge_customers::merge_customers, record::Claim, split_customer::split_customer,
 };
 use profile::{Marks, Section};
-use serde::{Deserialize, Serialize};
-use terms::{Caller, CustomerId, Fault, Identifier, Ids, Once, Tenant, Written};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use terms::{Caller, CustomerId, CustomerRef, Fault, Identifier, Ids, Once, Tenant, Written};
 
 use self::{
     load::{Lock, load},
     read::Reading,
     sealed::Sealing,
+    whole::{Reach, whole},
 };
 use crate::{feed, reader::Reader};
 
@@ -51,6 +60,27 @@ struct Answered {
     reply: Identified,
     /// Whose sections are stale.
     changed: Vec<CustomerId>,
+}
+
+/// The answer to a command by hand, as it is recorded: sealed, for it holds customers.
+#[derive(Serialize, Deserialize)]
+struct ByHand {
+    holder: CustomerId,
+    sealed: Vec<u8>,
+    changed: Vec<CustomerId>,
+}
+
+/// Decides on a view of everything.
+type Decide<T> = Box<dyn Fn(&mut View, Moment<'_>) -> Result<(Batch, T), Fault> + Send + Sync>;
+
+/// A command by hand: how to decide on it, and whom it needs.
+struct Hand<T> {
+    references: Vec<CustomerRef>,
+    reach: Reach,
+    policy: Arc<Policy>,
+    decide: Decide<T>,
+    /// Under whose key the answer is sealed.
+    holder: fn(&T) -> CustomerId,
 }
 
 impl SqlCustomers {
@@ -84,6 +114,57 @@ impl SqlCustomers {
         Ok(Written { value: value.await?, revision: terms::Revision::new(), replayed: false })
     }
 
+    /// Reads, decides, and, unless it is only tried, writes.
+    async fn by_hand<T: Serialize + DeserializeOwned + Send + 'static>(
+        &self,
+        caller: &Caller,
+        once: Option<Once>,
+        validate_only: bool,
+        hand: Hand<T>,
+    ) -> Result<Written<T>, Fault> {
+        let (ids, who, store) = (self.ids.clone(), caller.clone(), self.store.clone());
+        if validate_only {
+            let value = self.store.snapshot(move |conn| {
+                Box::pin(async move {
+                    let sealing = Sealing { sealer: store.sealer(), tenant: &who.tenant };
+                    let mut loaded = whole(conn, sealing, &hand.references, hand.reach, &hand.policy, Lock::No).await?;
+                    let moment = Moment { now: store.clock().now(), ids: &ids, actor: &who.subject };
+                    (hand.decide)(&mut loaded.view, moment).map(|(_, value)| value)
+                })
+            });
+            return Ok(Written { value: value.await?, revision: terms::Revision::new(), replayed: false });
+        }
+        let hand = Arc::new(hand);
+        let written = self.store.write_once(once, move |tx| {
+            let (ids, who, hand) = (ids.clone(), who.clone(), hand.clone());
+            Box::pin(async move {
+                let sealing = Sealing { sealer: tx.sealer(), tenant: &who.tenant };
+                let mut loaded =
+                    whole(tx.conn(), sealing, &hand.references, hand.reach, &hand.policy, Lock::Yes).await?;
+                let moment = Moment { now: tx.now(), ids: &ids, actor: &who.subject };
+                let (batch, value) = (hand.decide)(&mut loaded.view, moment)?;
+                if !batch.is_empty() {
+                    save::save(tx.conn(), sealing, &loaded, &batch).await?;
+                }
+                let holder = (hand.holder)(&value);
+                tx.act_as(&who.subject);
+                tx.concerns(holder);
+                let changed = feed::publish(tx, &who.tenant, &loaded.view, &batch)?;
+                if changed.is_empty() {
+                    tx.observe(&who.tenant, holder);
+                }
+                Ok(ByHand { holder, sealed: sealing.seal(holder, &value)?, changed })
+            })
+        });
+        let written = written.await?;
+        if !written.replayed {
+            self.mark(&caller.tenant, &written.value.changed, &written.revision).await;
+        }
+        let sealing = Sealing { sealer: self.store.sealer(), tenant: &caller.tenant };
+        let value = sealing.open(written.value.holder, &written.value.sealed)?;
+        Ok(Written { value, revision: written.revision, replayed: written.replayed })
+    }
+
     async fn mark(&self, tenant: &Tenant, changed: &[CustomerId], revision: &terms::Revision) {
         if let Some(reader) = &self.reader {
             reader.changed(tenant, changed, revision);
@@ -106,7 +187,7 @@ async fn commit(
     let moment = Moment { now: tx.now(), ids, actor: &caller.subject };
     let (verdicts, batch) = identify_all(&mut loaded.view, commands, moment);
     if !batch.is_empty() {
-        save::save(tx.conn(), sealing, &loaded, &batch, tx.now()).await?;
+        save::save(tx.conn(), sealing, &loaded, &batch).await?;
     }
     load::release(tx.conn(), sealing, &loaded).await?;
     tx.act_as(&caller.subject);
@@ -164,6 +245,44 @@ impl Customers for SqlCustomers {
         Ok(written.map(|(verdicts, _)| verdicts))
     }
 
+    async fn merge(
+        &self,
+        caller: &Caller,
+        once: Option<Once>,
+        command: MergeCustomers,
+    ) -> Result<Written<Merged>, Fault> {
+        let hand = Hand {
+            references: command.references().cloned().collect(),
+            reach: Reach::Customers,
+            policy: command.policy.clone(),
+            holder: |merged: &Merged| merged.customer.id,
+            decide: {
+                let command = command.clone();
+                Box::new(move |view, moment| merge_customers(view, &command, moment))
+            },
+        };
+        self.by_hand(caller, once, command.validate_only, hand).await
+    }
+
+    async fn split(
+        &self,
+        caller: &Caller,
+        once: Option<Once>,
+        command: SplitCustomer,
+    ) -> Result<Written<Parted>, Fault> {
+        let hand = Hand {
+            references: vec![command.customer.clone()],
+            reach: Reach::Nodes,
+            policy: command.policy.clone(),
+            holder: |parted: &Parted| parted.remaining.id,
+            decide: {
+                let command = command.clone();
+                Box::new(move |view, moment| split_customer(view, &command, moment))
+            },
+        };
+        self.by_hand(caller, once, command.validate_only, hand).await
+    }
+
     async fn leads(&self, tenant: &Tenant, identifiers: &[Identifier]) -> Result<Vec<Option<Lead>>, Fault> {
         self.read(tenant).leads(identifiers).await
     }
@@ -182,6 +301,10 @@ impl Customers for SqlCustomers {
 
     async fn records(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<(Record, Vec<Claim>)>, Fault> {
         self.read(tenant).records(customer).await
+    }
+
+    async fn merges(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<Merge>, Fault> {
+        self.read(tenant).merges(customer).await
     }
 
     async fn history(

@@ -1,9 +1,13 @@
 //! The exam that every store of identity sits. Each case has a tenant of its own, so they need no cleaning between.
 
+mod audit;
+mod by_hand;
 mod concurrency;
 mod guards;
+mod histories;
 mod identify;
 mod reads;
+mod relations;
 
 use std::sync::Arc;
 
@@ -11,8 +15,11 @@ use serde_json::Value;
 use terms::{Caller, CustomerId, Identifier, Once, Tenant, Timestamp};
 
 pub use self::{
+    audit::{Tally, all_follows_from_the_evidence},
     concurrency::{one_person_from_every_order, two_clients_one_person},
     guards::one_of_two_gets_the_last_place,
+    histories::merge_then_split_is_as_if_nothing_had_happened,
+    relations::Both,
 };
 use crate::{
     customer::Customer,
@@ -25,10 +32,12 @@ use crate::{
 ///
 /// # Panics
 /// When the store fails.
-pub async fn run(store: Arc<dyn Customers>) {
+pub async fn run<S: Both>(store: Arc<S>) {
+    relations::run(&*store).await;
     identify::run(&*store).await;
     guards::run(&*store).await;
     reads::run(&*store).await;
+    by_hand::run(&*store).await;
 }
 
 /// A caller of the tenant `name`.

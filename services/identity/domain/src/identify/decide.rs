@@ -1,6 +1,6 @@
 //! What an `Identify` changes: pure, but for the ids that it makes.
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use terms::{CustomerId, Fault, Reason};
 
@@ -15,7 +15,7 @@ use crate::{
     history::{Detail, HistoryEntry, HistoryId, HistoryKind},
     identify::verdict::{Evidence, Guard, Identified, MatchReason, Refusal},
     record::{Claim, Facts, Observed, Record, SourceKey},
-    view::{Change, CustomerState, Lead, Merge, Moment, Node, View},
+    view::{Bond, Change, CustomerState, Lead, Merge, Moment, Node, View},
 };
 
 /// Decides what a command changes; `None`: nothing at all.
@@ -68,14 +68,14 @@ impl Deciding<'_> {
             [] => (None, found),
         };
         let mut customer = survivor.cloned().unwrap_or_else(|| self.fresh());
-        let (record, before, lost) = self.record(customer.id);
+        let (record, before, lost) = self.record(self.origin(None).unwrap_or(customer.id));
         let (claims, edges_changed) = self.claims(&record);
         customer.anchors = self.anchors(&customer, losers, &record, &claims);
         let golden_before = customer.golden.clone();
         self.gather(&mut customer, losers, before.as_ref(), &record, found);
         let changed_traits = customer.golden.differing(&golden_before);
         let (sharings, touched) = sharings(self.view, self.command, &self.links, self.moment.now, customer.id);
-        let leads = self.leads(Lead { customer: customer.id, record: record.id });
+        let leads = self.leads(Lead { customer: record.home, record: record.id });
         let visible = before.is_none()
             || edges_changed
             || !losers.is_empty()
@@ -269,12 +269,35 @@ impl Deciding<'_> {
         anchors
     }
 
+    /// The id by which the command leads to `customer`, or to whoever becomes one by it: that of the record; else that to
+    /// which the identifier of the highest priority belongs, the oldest of several. Whatever ids mean now, this is the
+    /// same: so what arrives at an alias is where it would be had there been no merge.
+    fn origin(&self, customer: Option<CustomerId>) -> Option<CustomerId> {
+        let of = |id: &CustomerId| customer.is_none_or(|customer| self.view.resolve(*id) == customer);
+        let own = self.links.record_lead.map(|lead| lead.customer).filter(of);
+        let shared = self.command.usable().filter_map(|(place, claim)| {
+            let node = match self.fate(place) {
+                Fate::Links => Node::Identifier(claim.identifier.clone()),
+                Fate::Refused if self.links.anonymous => Node::Shared(claim.identifier.clone()),
+                Fate::Refused | Fate::Moves | Fate::Dropped => return None,
+            };
+            let priority = self.command.policy.rules(&claim.identifier.namespace).map_or(0, |rules| rules.priority);
+            Some((Reverse(priority), self.view.lead(&node)?.customer))
+        });
+        own.or_else(|| shared.filter(|(_, id)| of(id)).min().map(|(_, id)| id))
+    }
+
     fn merges(&self, losers: &[&CustomerState], survivor: CustomerId) -> Vec<Merge> {
         let merge = |loser: &&CustomerState| Merge {
             id: self.moment.ids.next(),
             loser: loser.id,
             loser_created_at: loser.created_at,
             survivor,
+            here: self.origin(Some(loser.id)).unwrap_or(loser.id),
+            there: self.origin(Some(survivor)).unwrap_or(survivor),
+            bond: Bond::Identifier,
+            certainty: CERTAIN,
+            at: self.moment.now,
         };
         losers.iter().map(merge).collect()
     }
