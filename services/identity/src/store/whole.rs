@@ -2,7 +2,8 @@
 //!
 //! PostgreSQL: the order of locks is that of `load`. What leads to a customer is known only once the customer was read:
 //! so it is read without locks, then its rows of `lookup` are locked by key, then the customers by id, and then it is
-//! read again. If something came to lead to it in between, start again.
+//! read again. What came to lead to it in between is locked if it is free: to wait for it would be out of order. If it
+//! is not free, start again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -52,8 +53,9 @@ pub(super) async fn whole(
         return Err(data::retry("a customer was merged or split by another transaction"));
     }
     let found = Everything::of(&loading, &roots).await?;
-    if lock && reach == Reach::Nodes && !found.keys().is_subset(&held) {
-        return Err(data::retry("something new led to a customer that is being split"));
+    if lock && reach == Reach::Nodes {
+        let missing: BTreeSet<Key> = found.keys().difference(&held).copied().collect();
+        loading.hold_free(&missing).await?;
     }
     loading.anchors(&bare, policy, &mut view).await?;
     loading.aliases(&roots, &mut view).await?;
@@ -193,6 +195,21 @@ impl Loading<'_> {
             let among = params.keys(keys.iter().map(|key| key.to_vec()).collect());
             let sql = format!("SELECT key FROM lookup WHERE tenant = $1 AND key {among} ORDER BY key FOR UPDATE");
             self.conn.rows(&sql, params.values()).await?;
+        }
+        Ok(())
+    }
+
+    /// Locks rows of `lookup`, all of which are free, or the transaction starts again.
+    async fn hold_free(&self, keys: &BTreeSet<Key>) -> Result<(), Fault> {
+        let keys: Vec<&Key> = keys.iter().collect();
+        for keys in keys.chunks(CHUNK) {
+            let mut params = self.params();
+            let among = params.keys(keys.iter().map(|key| key.to_vec()).collect());
+            let of = format!("SELECT key FROM lookup WHERE tenant = $1 AND key {among}");
+            let free = self.conn.rows(&format!("{of} ORDER BY key FOR UPDATE SKIP LOCKED"), params.values()).await?;
+            if free.len() < self.conn.rows(&of, params.values()).await?.len() {
+                return Err(data::retry("something new led to a customer that is being split"));
+            }
         }
         Ok(())
     }
