@@ -5,6 +5,7 @@
 //! | [`config`] | the section `[identity]` |
 //! | `grpc` | one RPC per file: decode, call, encode |
 //! | [`store`] | the customers on SQLite and PostgreSQL |
+//! | `encode`, `evidence` | domain values as they go onto the wire |
 //! | `feed` | what identity tells the other services; it follows nobody |
 //! | [`section`] | its part of the hot profile, and references resolved for others |
 //! | `reader`, `cache` | customers in process |
@@ -16,6 +17,7 @@
 mod cache;
 pub mod config;
 mod encode;
+mod evidence;
 mod feed;
 mod grpc;
 mod reader;
@@ -57,7 +59,7 @@ pub async fn build(context: &Context, store: Store, marks: Marks) -> Result<Buil
     if config.cache_bytes > 0 {
         tasks.push(data::tail(Arc::new(store.feed()), move |batch| hearer.hear(batch), context.shutdown.clone()));
     }
-    let ports = grpc::Ports { customers, reader, policy: config.policy()?, clock: context.clock.clone() };
+    let ports = grpc::Ports { matches: customers.clone(), customers, reader, policy: config.policy()?, clock: context.clock.clone() };
     let server = host::tuned!(context, IdentityServiceServer::new(grpc::Handler::new(ports)));
     Ok(Built {
         name: Service::Identity,

@@ -13,6 +13,7 @@
 //! | [`view`] | [`View`]: the part of the graph that a decision reads; how a change alters it |
 //! | [`identify`] | `Identify`: check, then decide; [`identify_stream`] folds many into one [`Batch`] |
 //! | [`lookup_customer`], [`list_customers`] | the reading verbs that have rules of their own |
+//! | [`matching`] | which records are one party although they share no identifier |
 //! | [`history`] | every creation, link and merge, with actor and reason |
 //! | [`ports`] | [`Customers`]: what a store offers |
 //! | [`memory`] | a store without a disk |
@@ -29,6 +30,7 @@ pub mod identify;
 pub mod identify_stream;
 pub mod list_customers;
 pub mod lookup_customer;
+pub mod matching;
 pub mod memory;
 pub mod name;
 pub mod normalise;

@@ -12,6 +12,15 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Whether values of a namespace are numbers that the matcher compares, and whether nobody has two of them. What
+    /// stands for a device or a visit says nothing about who somebody is.
+    pub fn number(&self, namespace: &str) -> Option<bool> {
+        match namespace {
+            "device" | "cookie" | "anonymous_id" | "session" => None,
+            namespace => Some(namespace == "user_id"),
+        }
+    }
+
     /// Reads a region, as in `DE`: ISO 3166-1 alpha-2.
     ///
     /// # Errors

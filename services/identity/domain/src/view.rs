@@ -50,6 +50,15 @@ pub struct CustomerState {
     pub version: i64,
 }
 
+impl CustomerState {
+    /// Takes what the records of another customer say.
+    pub fn absorb(&mut self, other: &Self) {
+        self.golden.absorb(other.golden.clone());
+        self.record_count = self.record_count.saturating_add(other.record_count);
+        self.confidence = self.confidence.min(other.confidence);
+    }
+}
+
 /// What a decision takes beside the view.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment<'a> {
@@ -152,6 +161,11 @@ impl View {
         self.leads.get(node).copied()
     }
 
+    /// Whether two customers were declared to be two.
+    pub fn are_apart(&self, _a: CustomerId, _b: CustomerId) -> bool {
+        false
+    }
+
     /// A customer by the id of the survivor.
     pub fn customer(&self, id: CustomerId) -> Option<&CustomerState> {
         self.customers.get(&id)
@@ -192,15 +206,18 @@ impl View {
         self.aliases.iter().filter(|(_, survivor)| **survivor == customer).map(|(alias, _)| *alias).collect()
     }
 
+    /// The loser becomes an alias of the survivor, and so does whatever led to it.
+    pub fn merge(&mut self, merge: &Merge) {
+        self.customers.remove(&merge.loser);
+        for survivor in self.aliases.values_mut().filter(|s| **s == merge.loser) {
+            *survivor = merge.survivor;
+        }
+        self.aliases.insert(merge.loser, merge.survivor);
+    }
+
     /// Makes the change.
     pub fn apply(&mut self, change: &Change) {
-        for merge in &change.merged {
-            self.customers.remove(&merge.loser);
-            for survivor in self.aliases.values_mut().filter(|s| **s == merge.loser) {
-                *survivor = merge.survivor;
-            }
-            self.aliases.insert(merge.loser, merge.survivor);
-        }
+        change.merged.iter().for_each(|merge| self.merge(merge));
         self.customers.insert(change.customer.id, change.customer.clone());
         for (node, lead) in &change.leads {
             self.leads.insert(node.clone(), *lead);

@@ -5,12 +5,13 @@ mod get_customer;
 mod identify;
 mod identify_stream;
 mod list_customers;
+mod list_match_candidates;
 mod lookup_customer;
 
 use std::sync::Arc;
 
 use host::Replies;
-use identity_domain::{Customers, Policy};
+use identity_domain::{Customers, Policy, matching::Matches};
 use rapport_proto::{google::longrunning::Operation, identity::v1::*};
 use terms::{Access, Clock};
 use tonic::{Request, Response, Status, Streaming};
@@ -20,6 +21,7 @@ use crate::reader::Reader;
 /// What the RPCs work with.
 pub(crate) struct Ports {
     pub(crate) customers: Arc<dyn Customers>,
+    pub(crate) matches: Arc<dyn Matches>,
     pub(crate) reader: Reader,
     pub(crate) policy: Policy,
     pub(crate) clock: Arc<dyn Clock>,
@@ -72,7 +74,6 @@ pub const NOT_YET_SERVED: &[&str] = &[
     rpc!("MergeCustomers"),
     rpc!("SplitCustomer"),
     rpc!("ExplainIdentity"),
-    rpc!("ListMatchCandidates"),
     rpc!("DecideMatchCandidate"),
     rpc!("ListIdentityHistory"),
     rpc!("RelateCustomers"),
@@ -168,9 +169,9 @@ impl identity_service_server::IdentityService for Handler {
 
     async fn list_match_candidates(
         &self,
-        _: Request<ListMatchCandidatesRequest>,
+        request: Request<ListMatchCandidatesRequest>,
     ) -> Result<Response<ListMatchCandidatesResponse>, Status> {
-        later!("ListMatchCandidates")
+        unary!(self, request, list_match_candidates)
     }
 
     async fn decide_match_candidate(

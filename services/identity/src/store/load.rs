@@ -3,10 +3,13 @@
 //! PostgreSQL, READ COMMITTED; every statement sees what was committed before it. Locks are taken in one order, so
 //! no two transactions wait for each other:
 //!
+//! 0. Where records are compared: the tenant's advisory lock; see [`super::matching`].
 //! 1. Rows of `lookup` that exist, by key. Then rows for nodes that nothing leads from yet are inserted, by key: who
 //!    inserts first, goes first. If another inserted one of them in between, its lock would come out of order: start
 //!    again.
 //! 2. Customers, by id. Locked, they cannot be merged away. If one was, between 1 and 2, its row is gone: start again.
+//!    A customer whom a record resembles is known only after that: it is locked if it is free; if not, the transaction
+//!    starts again and locks it here.
 //!
 //! Whoever merges customers holds their locks, and with them those of everything that resolves to them: aliases are
 //! written under the lock of their survivor, records and edges under that of their source key.
@@ -48,6 +51,7 @@ pub(super) async fn load(
     conn: &DatabaseTransaction,
     sealing: Sealing<'_>,
     commands: &[Identify],
+    also: &BTreeSet<CustomerId>,
     lock: Lock,
 ) -> Result<Loaded, Fault> {
     let mut nodes: BTreeMap<Key, Node> = BTreeMap::new();
@@ -58,7 +62,7 @@ pub(super) async fn load(
     let mut view = View::new();
     let customers = loading.leads(&nodes, &mut view).await?;
     let reserved = if loading.lock { loading.reserve(&nodes, &view).await? } else { Vec::new() };
-    loading.customers(&customers, &mut view).await?;
+    loading.customers(&customers, also, &mut view).await?;
     let records = nodes.values().filter(|node| matches!(node, Node::Record(_)));
     let records: BTreeSet<RecordId> = records.filter_map(|node| view.lead(node)).map(|lead| lead.record).collect();
     loading.records(&records, &mut view).await?;
@@ -126,9 +130,14 @@ impl Loading<'_> {
         }
     }
 
-    /// The customers; all of them, or the transaction starts again.
-    async fn customers(&self, customers: &BTreeSet<CustomerId>, view: &mut View) -> Result<(), Fault> {
-        let wanted: Vec<CustomerId> = customers.iter().copied().collect();
+    /// The customers; all of them, or the transaction starts again. `also` are locked if they are still there.
+    async fn customers(
+        &self,
+        customers: &BTreeSet<CustomerId>,
+        also: &BTreeSet<CustomerId>,
+        view: &mut View,
+    ) -> Result<(), Fault> {
+        let wanted: Vec<CustomerId> = customers.union(also).copied().collect();
         let mut found = 0;
         for wanted in wanted.chunks(CHUNK) {
             let mut params = self.params();
@@ -139,8 +148,9 @@ impl Loading<'_> {
                 if self.lock { " ORDER BY c.id FOR UPDATE" } else { "" },
             );
             for row in self.conn.rows(&sql, params.values()).await? {
-                view.add_customer(rows::customer(self.sealing, &row)?);
-                found += 1;
+                let customer = rows::customer(self.sealing, &row)?;
+                found += usize::from(customers.contains(&customer.id));
+                view.add_customer(customer);
             }
         }
         if found == customers.len() {

@@ -5,10 +5,12 @@
 //! | [`migrations`] | the tables |
 //! | `load` | the view that commands need, under locks |
 //! | `save` | what they changed |
+//! | `matching` | what the matcher keeps |
 //! | `read` | reads |
 //! | `rows`, `sealed`, `sql` | columns to values; what is sealed; where the two databases differ |
 
 mod load;
+mod matching;
 pub(crate) mod migrations;
 mod read;
 mod rows;
@@ -19,17 +21,23 @@ mod sql;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use data::{Store, Tx};
+use data::{Dialect, Sql, Store, Tx};
 use identity_domain::{
-    Customer, Customers, HistoryEntry, Identified, Identify, Kind, Lead, Moment, Record, Verdicts, identify_all,
-    list_customers::ListQuery, record::Claim,
+    Batch, Customer, Customers, HistoryEntry, Identified, Identify, Kind, Lead, Moment, Policy, Record, Verdicts,
+    identify_all,
+    list_customers::ListQuery,
+    matching::{Filing, Matcher, answer, attempt, resemble},
+    record::Claim,
 };
 use profile::{Marks, Section};
 use serde::{Deserialize, Serialize};
 use terms::{Caller, CustomerId, Fault, Identifier, Ids, Once, Tenant, Written};
 
+use sea_orm::DatabaseTransaction;
+
 use self::{
-    load::{Lock, load},
+    load::{Loaded, Lock, load},
+    matching::{Hints, Matchers, SqlFiles},
     read::Reading,
     sealed::Sealing,
 };
@@ -42,6 +50,7 @@ pub struct SqlCustomers {
     ids: Arc<Ids>,
     marks: Marks,
     reader: Option<Reader>,
+    matchers: Matchers,
 }
 
 /// The answer to one command, as it is recorded under a request id.
@@ -56,7 +65,7 @@ struct Answered {
 impl SqlCustomers {
     /// Over a store of this service. `marks` hears of every customer that changed.
     pub fn new(store: Store, ids: Arc<Ids>, marks: Marks) -> Self {
-        Self { store, ids, marks, reader: None }
+        Self { store, ids, marks, reader: None, matchers: Matchers::default() }
     }
 
     /// Tells `reader`, too, of every customer that changed.
@@ -71,14 +80,15 @@ impl SqlCustomers {
 
     /// Decides without storing.
     async fn validate(&self, caller: &Caller, command: Identify) -> Result<Written<Identified>, Fault> {
-        let (store, ids, caller) = (self.store.clone(), self.ids.clone(), caller.clone());
+        let (this, caller) = (self.clone(), caller.clone());
         let value = self.store.snapshot(move |conn| {
             Box::pin(async move {
-                let sealing = Sealing { sealer: store.sealer(), tenant: &caller.tenant };
-                let commands = [command];
-                let mut loaded = load(conn, sealing, &commands, Lock::No).await?;
-                let moment = Moment { now: store.clock().now(), ids: &ids, actor: &caller.subject };
-                single(identify_all(&mut loaded.view, &commands, moment).0)
+                let sealing = Sealing { sealer: this.store.sealer(), tenant: &caller.tenant };
+                let (now, commands, hints) = (this.store.clock().now(), [attempt(&command)], Hints::default());
+                let moment = Moment { now, ids: &this.ids, actor: &caller.subject };
+                let deciding = Deciding { conn, sealing, matchers: &this.matchers, moment, hints: &hints };
+                let Decided { verdicts, batch, .. } = deciding.decide(&commands, Lock::No).await?;
+                answer(&command, single(verdicts)?, &batch)
             })
         });
         Ok(Written { value: value.await?, revision: terms::Revision::new(), replayed: false })
@@ -94,19 +104,63 @@ impl SqlCustomers {
     }
 }
 
-/// Reads, decides, writes: the whole of one transaction. Gives the verdicts, and whose sections are stale.
+/// What a group of commands leads to.
+struct Decided {
+    loaded: Loaded,
+    verdicts: Verdicts,
+    batch: Batch,
+    filed: Option<(Matcher, Filing)>,
+}
+
+/// One transaction, up to the decision.
+struct Deciding<'a> {
+    conn: &'a DatabaseTransaction,
+    sealing: Sealing<'a>,
+    matchers: &'a Matchers,
+    moment: Moment<'a>,
+    hints: &'a Hints,
+}
+
+impl Deciding<'_> {
+    async fn decide(&self, commands: &[Identify], lock: Lock) -> Result<Decided, Fault> {
+        let Self { conn, sealing, moment, hints, .. } = *self;
+        let held = lock == Lock::No || hints.lock_first(conn, sealing.tenant).await?;
+        let mut loaded = load(conn, sealing, commands, &hints.customers(), lock).await?;
+        let (mut verdicts, mut batch) = identify_all(&mut loaded.view, commands, moment);
+        let mut filed = None;
+        if !resemble::subjects(&loaded.view, &batch).is_empty() {
+            if !held {
+                hints.lock_now(conn, sealing.tenant).await?;
+            }
+            let matcher = self.matchers.current(conn, sealing).await?;
+            let lock = lock == Lock::Yes && conn.dialect() == Dialect::Postgres;
+            let mut files = SqlFiles { conn, sealing, lock, hints };
+            let about = (&mut batch, &mut verdicts);
+            let filing =
+                resemble::resemble(&mut files, &matcher, &Policy::default(), &mut loaded.view, about, moment).await?;
+            filed = filing.map(|filing| (matcher, filing));
+        }
+        Ok(Decided { loaded, verdicts, batch, filed })
+    }
+}
+
+/// Reads, decides, writes: the whole of one transaction.
 async fn commit(
     tx: &Tx,
-    ids: &Ids,
+    (ids, matchers, hints): (&Ids, &Matchers, &Hints),
     caller: &Caller,
     commands: &[Identify],
-) -> Result<(Verdicts, Vec<CustomerId>), Fault> {
+) -> Result<Committed, Fault> {
     let sealing = Sealing { sealer: tx.sealer(), tenant: &caller.tenant };
-    let mut loaded = load(tx.conn(), sealing, commands, Lock::Yes).await?;
     let moment = Moment { now: tx.now(), ids, actor: &caller.subject };
-    let (verdicts, batch) = identify_all(&mut loaded.view, commands, moment);
+    let deciding = Deciding { conn: tx.conn(), sealing, matchers, moment, hints };
+    let Decided { loaded, verdicts, batch, filed } = deciding.decide(commands, Lock::Yes).await?;
     if !batch.is_empty() {
         save::save(tx.conn(), sealing, &loaded, &batch, tx.now()).await?;
+    }
+    if let Some((matcher, filing)) = &filed {
+        let about = (filing, batch.proposals.as_slice());
+        matching::keep(tx.conn(), sealing, (&loaded.view, matcher), about, tx.now()).await?;
     }
     load::release(tx.conn(), sealing, &loaded).await?;
     tx.act_as(&caller.subject);
@@ -120,7 +174,15 @@ async fn commit(
             }
         }
     }
-    Ok((verdicts, changed))
+    Ok(Committed { verdicts, batch, changed })
+}
+
+/// What a transaction did.
+struct Committed {
+    verdicts: Verdicts,
+    batch: Batch,
+    /// Whose sections are stale.
+    changed: Vec<CustomerId>,
 }
 
 fn single(verdicts: Verdicts) -> Result<Identified, Fault> {
@@ -138,12 +200,13 @@ impl Customers for SqlCustomers {
         if command.validate_only {
             return self.validate(caller, command).await;
         }
-        let (ids, who, commands) = (self.ids.clone(), caller.clone(), Arc::new([command]));
+        let work = Arc::new((self.ids.clone(), self.matchers.clone(), caller.clone(), command, Hints::default()));
         let written = self.store.write_once(once, move |tx| {
-            let (ids, who, commands) = (ids.clone(), who.clone(), commands.clone());
+            let work = work.clone();
             Box::pin(async move {
-                let (verdicts, changed) = commit(tx, &ids, &who, &*commands).await?;
-                Ok(Answered { reply: single(verdicts)?, changed })
+                let (ids, matchers, who, command, hints) = &*work;
+                let done = commit(tx, (ids, matchers, hints), who, &[attempt(command)]).await?;
+                Ok(Answered { reply: answer(command, single(done.verdicts)?, &done.batch)?, changed: done.changed })
             })
         });
         let written = written.await?;
@@ -154,10 +217,14 @@ impl Customers for SqlCustomers {
     }
 
     async fn identify_many(&self, caller: &Caller, commands: Vec<Identify>) -> Result<Written<Verdicts>, Fault> {
-        let (ids, who, commands) = (self.ids.clone(), caller.clone(), Arc::new(commands));
+        let work = Arc::new((self.ids.clone(), self.matchers.clone(), caller.clone(), commands, Hints::default()));
         let written = self.store.write(move |tx| {
-            let (ids, who, commands) = (ids.clone(), who.clone(), commands.clone());
-            Box::pin(async move { commit(tx, &ids, &who, &commands).await })
+            let work = work.clone();
+            Box::pin(async move {
+                let (ids, matchers, who, commands, hints) = &*work;
+                let done = commit(tx, (ids, matchers, hints), who, commands).await?;
+                Ok((done.verdicts, done.changed))
+            })
         });
         let written = written.await?;
         self.mark(&caller.tenant, &written.value.1, &written.revision).await;

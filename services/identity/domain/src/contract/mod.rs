@@ -2,6 +2,7 @@
 
 mod concurrency;
 mod identify;
+mod matching;
 mod reads;
 
 use std::sync::Arc;
@@ -9,7 +10,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use terms::{Caller, CustomerId, Identifier, Once, Tenant, Timestamp};
 
-pub use self::concurrency::{one_person_from_every_order, two_clients_one_person};
+pub use self::{
+    concurrency::{one_person_from_every_order, two_clients_one_person},
+    matching::any_order_ends_in_the_batch,
+};
 use crate::{
     customer::Customer,
     identify::{ClaimInput, Identified, Identify, IdentifyInput},
@@ -24,6 +28,7 @@ use crate::{
 pub async fn run(store: Arc<dyn Customers>) {
     identify::run(&*store).await;
     reads::run(&*store).await;
+    matching::run(&*store).await;
 }
 
 /// A caller of the tenant `name`.

@@ -83,6 +83,7 @@ impl<'a> Deciding<'a> {
             merged: merged.iter().map(|merge| merge.loser).collect(),
             refused: refusals(&lost),
             record: Some(record.id),
+            candidates: Vec::new(),
         };
         if !visible && claims.is_empty() && before.as_ref() == Some(&record) {
             return (None, reply);
