@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use host::encode::{identifier, json, timestamp};
 use identity_domain::{
-    Customer, CustomerIdentifier, Evidence, Guard, Identified, Kind, MatchReason, TraitValue, lookup_customer::Match,
+    Customer, CustomerIdentifier, Evidence, Guard, HistoryEntry, HistoryKind, Identified, Kind, MatchReason,
+    TraitValue, lookup_customer::Match,
 };
 use prost_types::Struct;
 use rapport_proto::{identity::v1 as wire, r#type::v1::CustomerKind};
@@ -114,10 +115,51 @@ fn match_reason(reason: &MatchReason, claims: &[Identifier]) -> wire::MatchReaso
 
 /// Something that a guard refused.
 pub(crate) fn refusal(refusal: &identity_domain::Refusal) -> wire::Refusal {
-    let guard = match refusal.guard {
+    wire::Refusal { guard: guard(refusal.guard).into(), detail: refusal.detail.clone(), ..wire::Refusal::default() }
+}
+
+fn guard(guard: Guard) -> wire::IdentityGuard {
+    match guard {
         Guard::StaleRecord => wire::IdentityGuard::StaleRecord,
-    };
-    wire::Refusal { guard: guard.into(), detail: refusal.detail.clone(), ..wire::Refusal::default() }
+    }
+}
+
+/// An entry of the history.
+pub(crate) fn history_entry(entry: &HistoryEntry) -> wire::IdentityHistoryEntry {
+    let detail = &entry.detail;
+    let other = entry.other.map(|id| id.to_string()).unwrap_or_default();
+    wire::IdentityHistoryEntry {
+        entry_id: entry.id.to_string(),
+        kind: history_kind(entry.kind).into(),
+        customer_id: entry.customer.to_string(),
+        other_customer_id: other.clone(),
+        record_id: entry.record.map(|id| id.to_string()).unwrap_or_default(),
+        identifier: detail.identifier.as_ref().map(identifier),
+        refusal: detail.guard.map(|refused| wire::Refusal {
+            guard: guard(refused).into(),
+            identifier: detail.identifier.as_ref().map(identifier),
+            customer_id: other,
+            detail: detail.sentence.clone(),
+            in_review: detail.in_review,
+        }),
+        actor: entry.actor.clone(),
+        reason: entry.why().to_owned(),
+        occurred_at: Some(timestamp(entry.occurred_at())),
+        record_time: Some(timestamp(entry.at)),
+    }
+}
+
+fn history_kind(kind: HistoryKind) -> wire::IdentityHistoryKind {
+    match kind {
+        HistoryKind::Create => wire::IdentityHistoryKind::Created,
+        HistoryKind::Link => wire::IdentityHistoryKind::Linked,
+        HistoryKind::Unlink => wire::IdentityHistoryKind::Unlinked,
+        HistoryKind::Merge => wire::IdentityHistoryKind::Merged,
+        HistoryKind::Split => wire::IdentityHistoryKind::Split,
+        HistoryKind::Refuse => wire::IdentityHistoryKind::Refused,
+        HistoryKind::Review => wire::IdentityHistoryKind::Reviewed,
+        HistoryKind::Relate => wire::IdentityHistoryKind::Related,
+    }
 }
 
 /// An identifier that led a look-up to its customer.

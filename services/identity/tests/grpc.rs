@@ -343,6 +343,54 @@ async fn lists_page_and_filter() {
     }
 }
 
+async fn history(client: &mut Client, request: ListIdentityHistoryRequest) -> ListIdentityHistoryResponse {
+    client.list_identity_history(request).await.unwrap().into_inner()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_pages_and_filters() {
+    for mut served in served().await {
+        let client = &mut served.client;
+        let a = client.identify(record(&[("crm", "a")], &[])).await.unwrap().into_inner();
+        let b = client.identify(record(&[("crm", "b")], &[])).await.unwrap().into_inner();
+        let joined = client.identify(record(&[("crm", "a"), ("crm", "b")], &[])).await.unwrap().into_inner();
+        let of = |customer| ListIdentityHistoryRequest { customer, ..ListIdentityHistoryRequest::default() };
+        let all = history(client, of(by_identifier("crm", "b"))).await;
+        use IdentityHistoryKind::{Created, Linked, Merged};
+        let kinds: Vec<_> = all.entries.iter().map(|entry| entry.kind()).collect();
+        assert_eq!(kinds, [Merged, Linked, Created, Created], "newest first");
+        let merge = &all.entries[0];
+        assert_eq!((&merge.customer_id, &merge.other_customer_id), (&a.customer_id, &b.customer_id));
+        assert_eq!((merge.record_id.as_str(), merge.actor.as_str()), (joined.record_id.as_str(), "tester"));
+        assert_eq!(merge.reason, "shares crm");
+        assert!(merge.occurred_at.is_some() && merge.record_time.is_some() && all.next_page_token.is_empty());
+        let oldest_first = |page_token: String| ListIdentityHistoryRequest {
+            order_by: "record_time".to_owned(),
+            page_size: 3,
+            page_token,
+            ..of(by_id(&b.customer_id))
+        };
+        let first = history(client, oldest_first(String::new())).await;
+        let second = history(client, oldest_first(first.next_page_token.clone())).await;
+        let told: Vec<_> = first.entries.iter().chain(&second.entries).rev().cloned().collect();
+        assert_eq!((first.entries.len(), told), (3, all.entries.clone()));
+        let filter = r#"kind == "merged" && actor == "tester""#.to_owned();
+        let merges = history(client, ListIdentityHistoryRequest { filter, ..of(by_id(&a.customer_id)) }).await;
+        assert_eq!(merges.entries, all.entries[..1]);
+        let wrong = ListIdentityHistoryRequest {
+            filter: "kind ==".to_owned(),
+            order_by: "kind".to_owned(),
+            page_size: -1,
+            ..of(None)
+        };
+        let status = client.list_identity_history(wrong).await.unwrap_err();
+        let fields = status.get_details_bad_request().unwrap().field_violations;
+        assert_eq!((status.code(), fields.len()), (Code::InvalidArgument, 4), "{fields:?}");
+        let nobody = client.list_identity_history(of(by_identifier("crm", "x"))).await.unwrap_err();
+        assert_eq!((nobody.code(), reason(&nobody).as_str()), (Code::NotFound, "CUSTOMER_NOT_FOUND"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn look_ups_never_create() {
     for mut served in served().await {

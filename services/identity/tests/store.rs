@@ -164,7 +164,7 @@ impl Alternating {
 mod alternating {
     use async_trait::async_trait;
     use identity_domain::{
-        Claim, Customer, Customers, HistoryEntry, Identified, Identify, Lead, Record, Verdicts,
+        Claim, Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Lead, Record, Verdicts,
         list_customers::ListQuery,
     };
     use terms::{Caller, CustomerId, Fault, Identifier, Once, Tenant, Written};
@@ -199,8 +199,13 @@ mod alternating {
         async fn records(&self, tenant: &Tenant, id: CustomerId) -> Result<Vec<(Record, Vec<Claim>)>, Fault> {
             self.next().records(tenant, id).await
         }
-        async fn history(&self, tenant: &Tenant, id: CustomerId) -> Result<Vec<HistoryEntry>, Fault> {
-            self.next().history(tenant, id).await
+        async fn history(
+            &self,
+            tenant: &Tenant,
+            id: CustomerId,
+            query: HistoryQuery,
+        ) -> Result<Vec<HistoryEntry>, Fault> {
+            self.next().history(tenant, id, query).await
         }
     }
 }

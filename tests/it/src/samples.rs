@@ -134,6 +134,7 @@ fn identity() -> Vec<Sample> {
         read("rapport.identity.v1.IdentityService/GetCustomer", json!({ "customer": customer() })),
         read("rapport.identity.v1.IdentityService/BatchGetCustomers", json!({ "customers": [customer()] })),
         read("rapport.identity.v1.IdentityService/ListCustomers", json!({ "page_size": 10 })),
+        read("rapport.identity.v1.IdentityService/ListIdentityHistory", json!({ "customer": customer() })),
         read(
             "rapport.identity.v1.IdentityService/LookupCustomer",
             json!({ "identifiers": [{ "namespace": "email", "value": "$email" }] }),

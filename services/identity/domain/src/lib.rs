@@ -12,9 +12,9 @@
 //! | [`customer`] | [`Customer`]: all of it, as readers see it |
 //! | [`view`] | [`View`]: the part of the graph that a decision reads; how a change alters it |
 //! | [`identify`] | `Identify`: check, then decide; [`identify_stream`] folds many into one [`Batch`] |
-//! | [`lookup_customer`], [`list_customers`] | the reading verbs that have rules of their own |
 //! | [`matching`] | which records are one party although they share no identifier |
-//! | [`history`] | every creation, link and merge, with actor and reason |
+//! | [`lookup_customer`], [`list_customers`], [`list_identity_history`] | the reading verbs that have rules of their own |
+//! | [`history`] | everything that happened to identities, with actor and reason |
 //! | [`ports`] | [`Customers`]: what a store offers |
 //! | [`memory`] | a store without a disk |
 //! | `contract` | the exam that every store sits (feature `contract`) |
@@ -29,6 +29,7 @@ pub mod history;
 pub mod identify;
 pub mod identify_stream;
 pub mod list_customers;
+pub mod list_identity_history;
 pub mod lookup_customer;
 pub mod matching;
 pub mod memory;
@@ -41,9 +42,10 @@ pub mod view;
 
 pub use customer::{Customer, CustomerIdentifier, Kind, TraitValue};
 pub use golden::Golden;
-pub use history::{HistoryEntry, HistoryId, HistoryKind};
+pub use history::{Detail, HistoryEntry, HistoryId, HistoryKind};
 pub use identify::{ClaimInput, Evidence, Guard, Identified, Identify, IdentifyInput, MatchReason, Refusal};
 pub use identify_stream::{Batch, News, identify_all};
+pub use list_identity_history::HistoryQuery;
 pub use memory::MemoryCustomers;
 pub use policy::Policy;
 pub use ports::{Customers, Verdicts};

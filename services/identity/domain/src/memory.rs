@@ -20,6 +20,7 @@ use crate::{
     identify::{Identified, Identify},
     identify_stream::{Batch, identify_all},
     list_customers::{ListQuery, Place},
+    list_identity_history::HistoryQuery,
     matching::{self, Matcher, memory::MemoryFiles, resemble},
     policy::Policy,
     ports::{Customers, Verdicts},
@@ -217,12 +218,29 @@ impl Customers for MemoryCustomers {
         }))
     }
 
-    async fn history(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<HistoryEntry>, Fault> {
+    async fn history(
+        &self,
+        tenant: &Tenant,
+        customer: CustomerId,
+        query: HistoryQuery,
+    ) -> Result<Vec<HistoryEntry>, Fault> {
         Ok(self.read(tenant, |state| {
             let now = state.view.resolve(customer);
-            let entries = state.history.iter().filter(|entry| state.view.resolve(entry.customer) == now);
-            let mut entries: Vec<_> = entries.cloned().collect();
+            let concerns = |entry: &&HistoryEntry| {
+                [Some(entry.customer), entry.other].into_iter().flatten().any(|id| state.view.resolve(id) == now)
+            };
+            let mut entries: Vec<_> = state.history.iter().filter(concerns).cloned().collect();
             entries.sort_by_key(|entry| entry.id);
+            if query.descending {
+                entries.reverse();
+            }
+            let behind = |id| match query.after {
+                None => true,
+                Some(after) if query.descending => id < after,
+                Some(after) => id > after,
+            };
+            entries.retain(|entry| behind(entry.id));
+            entries.truncate(query.limit as usize);
             entries
         }))
     }

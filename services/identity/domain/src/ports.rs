@@ -8,6 +8,7 @@ use crate::{
     history::HistoryEntry,
     identify::{Identified, Identify},
     list_customers::ListQuery,
+    list_identity_history::HistoryQuery,
     record::{Claim, Record},
     view::Lead,
 };
@@ -67,9 +68,14 @@ pub trait Customers: Send + Sync + 'static {
     /// What the store says.
     async fn records(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<(Record, Vec<Claim>)>, Fault>;
 
-    /// What happened to a customer and to those that were merged into it, oldest first.
+    /// What happened to a customer and to those that were merged into it: a part of it, in the order asked for.
     ///
     /// # Errors
     /// What the store says.
-    async fn history(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<HistoryEntry>, Fault>;
+    async fn history(
+        &self,
+        tenant: &Tenant,
+        customer: CustomerId,
+        query: HistoryQuery,
+    ) -> Result<Vec<HistoryEntry>, Fault>;
 }

@@ -5,6 +5,7 @@ mod get_customer;
 mod identify;
 mod identify_stream;
 mod list_customers;
+mod list_identity_history;
 mod list_match_candidates;
 mod lookup_customer;
 
@@ -75,7 +76,6 @@ pub const NOT_YET_SERVED: &[&str] = &[
     rpc!("SplitCustomer"),
     rpc!("ExplainIdentity"),
     rpc!("DecideMatchCandidate"),
-    rpc!("ListIdentityHistory"),
     rpc!("RelateCustomers"),
     rpc!("ListRelations"),
     rpc!("GetIdentityPolicy"),
@@ -183,9 +183,9 @@ impl identity_service_server::IdentityService for Handler {
 
     async fn list_identity_history(
         &self,
-        _: Request<ListIdentityHistoryRequest>,
+        request: Request<ListIdentityHistoryRequest>,
     ) -> Result<Response<ListIdentityHistoryResponse>, Status> {
-        later!("ListIdentityHistory")
+        unary!(self, request, list_identity_history)
     }
 
     async fn relate_customers(

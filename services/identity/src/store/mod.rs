@@ -23,8 +23,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use data::{Dialect, Sql, Store, Tx};
 use identity_domain::{
-    Batch, Customer, Customers, HistoryEntry, Identified, Identify, Kind, Lead, Moment, Policy, Record, Verdicts,
-    identify_all,
+    Batch, Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Kind, Lead, Moment, Policy, Record,
+    Verdicts, identify_all,
     list_customers::ListQuery,
     matching::{Filing, Matcher, answer, attempt, resemble},
     record::Claim,
@@ -251,8 +251,13 @@ impl Customers for SqlCustomers {
         self.read(tenant).records(customer).await
     }
 
-    async fn history(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<HistoryEntry>, Fault> {
-        self.read(tenant).history(customer).await
+    async fn history(
+        &self,
+        tenant: &Tenant,
+        customer: CustomerId,
+        query: HistoryQuery,
+    ) -> Result<Vec<HistoryEntry>, Fault> {
+        self.read(tenant).history(customer, query).await
     }
 }
 

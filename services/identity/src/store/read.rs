@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use data::{Dialect, Sql};
 use identity_domain::{
-    Claim, Customer, CustomerState, HistoryEntry, Lead, Observed, Record, RecordId,
+    Claim, Customer, CustomerState, HistoryEntry, HistoryQuery, Lead, Observed, Record, RecordId,
     list_customers::{ListQuery, SortField},
 };
 use sea_orm::{DatabaseConnection, QueryResult};
@@ -187,16 +187,26 @@ impl Reading<'_> {
             .collect()
     }
 
-    pub(super) async fn history(&self, customer: CustomerId) -> Result<Vec<HistoryEntry>, Fault> {
+    pub(super) async fn history(&self, customer: CustomerId, query: HistoryQuery) -> Result<Vec<HistoryEntry>, Fault> {
         let Some(customer) = self.resolve(&[customer]).await?.pop().flatten() else { return Ok(Vec::new()) };
         let mut params = self.params();
         let among = params.ids([customer]);
+        let (than, direction) = if query.descending { ("<", "DESC") } else { (">", "ASC") };
+        let behind = match query.after {
+            None => String::new(),
+            Some(after) => format!(" AND h.id {than} {}", params.add(after.uuid())),
+        };
+        let limit = params.add(i64::from(query.limit));
+        // What concerns two ids of one customer is told once.
         let sql = format!(
-            "SELECT {} FROM ({}) o CROSS JOIN history h WHERE h.tenant = $1 AND h.customer = o.home ORDER BY h.id",
-            rows::HISTORY,
+            "WITH own (home, customer) AS ({}) \
+             SELECT {} FROM own o CROSS JOIN history h WHERE h.tenant = $1 AND h.customer = o.home{behind} \
+             AND (NOT h.mirror OR NOT EXISTS (SELECT 1 FROM own x WHERE x.home = h.loser)) \
+             ORDER BY h.id {direction} LIMIT {limit}",
             homes(&among),
+            rows::HISTORY,
         );
-        self.conn.rows(&sql, params.values()).await?.iter().map(rows::history).collect()
+        self.conn.rows(&sql, params.values()).await?.iter().map(|row| rows::history(self.sealing, row)).collect()
     }
 }
 

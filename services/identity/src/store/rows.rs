@@ -2,7 +2,7 @@
 
 use identity_domain::{Claim, CustomerState, HistoryEntry, HistoryKind, Observed, Record};
 use sea_orm::QueryResult;
-use terms::{Fault, Identifier, Timestamp};
+use terms::{CustomerId, Fault, Identifier, Timestamp};
 
 use super::{
     sealed::Sealing,
@@ -73,22 +73,29 @@ pub(super) fn claim(sealing: Sealing<'_>, row: &QueryResult) -> Result<Claim, Fa
 }
 
 /// The columns that [`history`] reads.
-pub(super) const HISTORY: &str = "h.id, h.kind, h.customer, h.loser, h.record, h.actor, h.reason, h.at";
+pub(super) const HISTORY: &str =
+    "h.id, h.kind, h.customer, h.loser, h.record, h.actor, h.reason, h.at, h.mirror, h.detail";
 
-pub(super) fn history(row: &QueryResult) -> Result<HistoryEntry, Fault> {
+pub(super) fn history(sealing: Sealing<'_>, row: &QueryResult) -> Result<HistoryEntry, Fault> {
     let kind: String = column(row, 1)?;
-    let kind = match kind.as_str() {
-        "create" => HistoryKind::Create,
-        "link" => HistoryKind::Link,
-        "merge" => HistoryKind::Merge,
-        unknown => return Err(Fault::internal(format!("the history holds the unknown kind {unknown}"))),
-    };
+    let kind = HistoryKind::parse(&kind)
+        .ok_or_else(|| Fault::internal(format!("the history holds the unknown kind {kind}")))?;
+    let mut customer: CustomerId = id(row, 2)?;
+    let mut other = optional_id(row, 3)?;
+    let detail: Option<Vec<u8>> = column(row, 9)?;
+    let detail = detail.map(|sealed| sealing.open_detail(customer, &sealed)).transpose()?.unwrap_or_default();
+    if column::<bool>(row, 8)?
+        && let Some(of) = &mut other
+    {
+        std::mem::swap(&mut customer, of);
+    }
     Ok(HistoryEntry {
         id: id(row, 0)?,
         kind,
-        customer: id(row, 2)?,
-        loser: optional_id(row, 3)?,
-        record: id(row, 4)?,
+        customer,
+        other,
+        record: optional_id(row, 4)?,
+        detail,
         actor: column(row, 5)?,
         reason: column(row, 6)?,
         at: time(row, 7)?,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use data::{Sql, sql::insert_rows};
-use identity_domain::{Batch, Node, View};
+use identity_domain::{Batch, HistoryEntry, Node, View};
 use sea_orm::{DatabaseTransaction, Value};
 use terms::{CustomerId, Fault, Timestamp};
 
@@ -167,20 +167,38 @@ impl Saving<'_> {
     }
 
     async fn history(&self) -> Result<(), Fault> {
-        let rows = self.batch.history.iter().map(|entry| {
-            vec![
-                self.tenant(),
-                entry.customer.uuid().into(),
-                entry.id.uuid().into(),
-                entry.kind.as_str().into(),
-                entry.loser.map(terms::Id::uuid).into(),
-                entry.record.uuid().into(),
-                entry.actor.as_str().into(),
-                entry.reason.as_str().into(),
-                entry.at.micros().into(),
-            ]
-        });
-        let into = "history (tenant, customer, id, kind, loser, record, actor, reason, at)";
-        insert_rows(self.conn, into, rows.collect(), "").await.map(drop)
+        let mut rows = Vec::with_capacity(self.batch.history.len());
+        for entry in &self.batch.history {
+            rows.push(self.entry(entry, entry.customer, entry.other, false)?);
+            if let Some(other) = entry.other {
+                rows.push(self.entry(entry, other, Some(entry.customer), true)?);
+            }
+        }
+        let into = "history (tenant, customer, id, kind, loser, record, actor, reason, at, mirror, detail)";
+        insert_rows(self.conn, into, rows, "").await.map(drop)
+    }
+
+    /// A row of `entry` in the history of `whose`.
+    fn entry(
+        &self,
+        entry: &HistoryEntry,
+        whose: CustomerId,
+        other: Option<CustomerId>,
+        mirror: bool,
+    ) -> Result<Vec<Value>, Fault> {
+        let detail = if entry.detail.is_empty() { None } else { Some(self.sealing.detail(whose, &entry.detail)?) };
+        Ok(vec![
+            self.tenant(),
+            whose.uuid().into(),
+            entry.id.uuid().into(),
+            entry.kind.as_str().into(),
+            other.map(terms::Id::uuid).into(),
+            entry.record.map(terms::Id::uuid).into(),
+            entry.actor.as_str().into(),
+            entry.reason.as_str().into(),
+            entry.at.micros().into(),
+            mirror.into(),
+            detail.into(),
+        ])
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use data::Sealer;
-use identity_domain::{Facts, Golden, Node, RecordKey, SourceKey};
+use identity_domain::{Detail, Facts, Golden, Node, RecordKey, SourceKey};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use terms::{CustomerId, Fault, Identifier, Tenant};
 
@@ -67,6 +67,14 @@ impl Sealing<'_> {
     }
 
     pub(super) fn open_facts(&self, holder: CustomerId, sealed: &[u8]) -> Result<Facts, Fault> {
+        self.open(holder, sealed)
+    }
+
+    pub(super) fn detail(&self, holder: CustomerId, detail: &Detail) -> Result<Vec<u8>, Fault> {
+        self.seal(holder, detail)
+    }
+
+    pub(super) fn open_detail(&self, holder: CustomerId, sealed: &[u8]) -> Result<Detail, Fault> {
         self.open(holder, sealed)
     }
 

@@ -6,6 +6,7 @@ use super::{at, caller, get, given, identifier, once, trait_of};
 use crate::{
     history::HistoryKind,
     identify::{Evidence, Guard},
+    list_identity_history::HistoryQuery,
     ports::Customers,
 };
 
@@ -46,7 +47,7 @@ async fn a_new_record_makes_a_customer(store: &dyn Customers, caller: &Caller) {
     let email = &customer.identifiers[0];
     assert_eq!(email.identifier, identifier("email:jane@example.org"));
     assert_eq!((email.source.as_str(), email.verified), ("crm", false));
-    let history = store.history(&caller.tenant, customer.id).await.unwrap();
+    let history = store.history(&caller.tenant, customer.id, HistoryQuery::ALL).await.unwrap();
     assert_eq!(history.iter().map(|h| h.kind).collect::<Vec<_>>(), [HistoryKind::Create]);
     assert_eq!(history[0].actor, "tester");
 }
@@ -77,7 +78,7 @@ async fn a_repetition_changes_nothing(store: &dyn Customers, caller: &Caller) {
     assert_eq!((after.version, after.updated_at), (before.version, before.updated_at));
     assert_eq!((after.identifiers[0].first_seen, after.identifiers[0].last_seen), (at(0), at(60)));
     assert_eq!(after.traits[0].observed_at, at(60));
-    assert_eq!(store.history(&caller.tenant, before.id).await.unwrap().len(), 1);
+    assert_eq!(store.history(&caller.tenant, before.id, HistoryQuery::ALL).await.unwrap().len(), 1);
 }
 
 async fn a_shared_identifier_links(store: &dyn Customers, caller: &Caller) {
@@ -89,7 +90,7 @@ async fn a_shared_identifier_links(store: &dyn Customers, caller: &Caller) {
     assert_eq!((reason.evidence, Some(reason.record)), (Evidence::Identifier(1), first.record));
     let customer = get(store, caller, first.customer.unwrap()).await;
     assert_eq!((customer.record_count, customer.identifiers.len()), (2, 2));
-    let history = store.history(&caller.tenant, customer.id).await.unwrap();
+    let history = store.history(&caller.tenant, customer.id, HistoryQuery::ALL).await.unwrap();
     assert_eq!(history[1].kind, HistoryKind::Link);
     assert_eq!(history[1].reason, "shares email");
 }
@@ -109,9 +110,9 @@ async fn the_oldest_survives_a_merge(store: &dyn Customers, caller: &Caller) {
     let name = customer.traits.iter().find(|t| t.name == "name").unwrap();
     assert_eq!((name.why_it_won.as_str(), Some(name.record)), ("most recent of 2", b.record));
     assert_eq!(store.records(&caller.tenant, customer.id).await.unwrap().len(), 3);
-    let history = store.history(&caller.tenant, customer.id).await.unwrap();
+    let history = store.history(&caller.tenant, customer.id, HistoryQuery::ALL).await.unwrap();
     let merge = history.iter().find(|entry| entry.kind == HistoryKind::Merge).unwrap();
-    assert_eq!((merge.customer, merge.loser, Some(merge.record)), (customer.id, b.customer, joined.record));
+    assert_eq!((merge.customer, merge.other, merge.record), (customer.id, b.customer, joined.record));
     assert_eq!(history.len(), 4, "{history:?}");
 }
 
@@ -267,7 +268,7 @@ async fn tenants_share_nothing(store: &dyn Customers) {
     assert_eq!(store.resolve(&two.tenant, &foreign).await.unwrap(), [None]);
     assert_eq!(store.get(&two.tenant, &foreign).await.unwrap(), [None]);
     assert!(store.records(&two.tenant, foreign[0]).await.unwrap().is_empty());
-    assert!(store.history(&two.tenant, foreign[0]).await.unwrap().is_empty());
+    assert!(store.history(&two.tenant, foreign[0], HistoryQuery::ALL).await.unwrap().is_empty());
 }
 
 async fn normal_forms_meet(store: &dyn Customers, caller: &Caller) {

@@ -7,7 +7,7 @@ use terms::{CustomerId, Fault, Reason};
 use super::{CERTAIN, Identify};
 use crate::{
     golden::Golden,
-    history::{HistoryEntry, HistoryId, HistoryKind},
+    history::{Detail, HistoryEntry, HistoryId, HistoryKind},
     identify::verdict::{Evidence, Guard, Identified, MatchReason, Refusal},
     record::{Claim, Facts, Observed, Record, SourceKey},
     view::{Change, CustomerState, Lead, Merge, Moment, Node, View},
@@ -254,12 +254,13 @@ impl<'a> Deciding<'a> {
         new_record: bool,
         merged: &[Merge],
     ) -> Vec<HistoryEntry> {
-        let entry = |id: HistoryId, kind, loser, reason| HistoryEntry {
+        let entry = |id: HistoryId, kind, other, reason| HistoryEntry {
             id,
             kind,
             customer: customer.id,
-            loser,
-            record: record.id,
+            other,
+            record: Some(record.id),
+            detail: Detail { occurred_at: Some(self.command.observed_at), ..Detail::default() },
             actor: self.moment.actor.to_owned(),
             reason,
             at: self.moment.now,

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
 
-    history::{HistoryEntry, HistoryKind},
+    history::{Detail, HistoryEntry, HistoryKind},
     identify::{Evidence, MatchReason, Refusal},
     identify_stream::Batch,
     ports::Verdicts,
@@ -141,8 +141,9 @@ impl Settling<'_> {
             id,
             kind: HistoryKind::Merge,
             customer: survivor,
-            loser: Some(loser),
-            record: cause,
+            other: Some(loser),
+            record: Some(cause),
+            detail: Detail::default(),
             actor: self.moment.actor.to_owned(),
             reason,
             at: self.moment.now,

@@ -7,11 +7,11 @@
 //! | `lookup` | each identifier and each source key: where it leads |
 //! | `record` | each source record: what it says |
 //! | `evidence` | each edge between a record and an identifier |
-//! | `history` | each creation, link and merge |
 //! | `match_record`, `match_key` | each record that is compared, and each key under which it is filed |
 //! | `match_pair` | each edge of probabilistic evidence, from either side |
 //! | `match_candidate` | each pair of the review queue |
 //! | `matcher` | each trained model |
+//! | `history` | everything that happened to an identity; twice what concerns two customers |
 //!
 //! `lookup.customer`, `record.home` and `history.customer` name the customer of that time and are never rewritten:
 //! readers go through `alias`. So a merge touches two customers and their aliases, however many records they have.
@@ -27,6 +27,7 @@ mod m20260102_000003_lookup;
 mod m20260102_000004_record;
 mod m20260102_000005_evidence;
 mod m20260102_000006_history;
+mod m20260201_000201_history_detail;
 mod m20260201_000301_match_record;
 mod m20260201_000302_match_key;
 mod m20260201_000303_match_pair;
@@ -42,6 +43,7 @@ pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20260102_000004_record::Migration),
         Box::new(m20260102_000005_evidence::Migration),
         Box::new(m20260102_000006_history::Migration),
+        Box::new(m20260201_000201_history_detail::Migration),
         Box::new(m20260201_000301_match_record::Migration),
         Box::new(m20260201_000302_match_key::Migration),
         Box::new(m20260201_000303_match_pair::Migration),
