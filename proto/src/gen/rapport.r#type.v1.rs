@@ -395,8 +395,9 @@ pub enum ErrorReason {
     /// `namespace`.
     IdentifierNotFound = 53,
     /// FAILED_PRECONDITION: every identifier of the request was refused and
-    /// nothing was left to link, with no new customer allowed. Metadata:
-    /// `namespaces`, comma-separated.
+    /// nothing was left to link, with no new customer allowed, or with nothing
+    /// left by which the record could be found again. Metadata: `namespaces`,
+    /// comma-separated.
     IdentifiersRefused = 54,
     /// FAILED_PRECONDITION: a guard forbids this merge. Metadata: `guard`,
     /// `customer_id`, `other_customer_id`.

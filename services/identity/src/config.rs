@@ -36,7 +36,7 @@ impl IdentityConfig {
                     .map_err(|wrong| Fault::invalid("identity.default_region", Reason::InvalidFields, wrong))?,
             ),
         };
-        Ok(Policy { default_region, drop_plus_tags: self.drop_plus_tags })
+        Ok(Policy::shipped(default_region, self.drop_plus_tags))
     }
 }
 

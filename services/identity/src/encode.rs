@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use host::encode::{identifier, json, timestamp};
 use identity_domain::{
-    Customer, CustomerIdentifier, Evidence, Guard, HistoryEntry, HistoryKind, Identified, Kind, MatchReason,
+    Customer, CustomerIdentifier, Evidence, Guard, HistoryEntry, HistoryKind, Identified, Kind, MatchReason, Refusal,
     TraitValue, lookup_customer::Match,
 };
 use prost_types::Struct;
@@ -87,7 +87,7 @@ pub(crate) fn identified(reply: &Identified, claims: &[Identifier], revision: &R
         confidence: reply.confidence,
         matched_by: reply.matched_by.iter().map(|reason| match_reason(reason, claims)).collect(),
         merged: reply.merged.iter().map(ToString::to_string).collect(),
-        refused: reply.refused.iter().map(refusal).collect(),
+        refused: reply.refused.iter().map(|refused| refusal(refused, claims)).collect(),
         record_id: reply.record.map(|id| id.to_string()).unwrap_or_default(),
         candidate_ids: reply.candidates.iter().map(ToString::to_string).collect(),
         revision: revision.to_string(),
@@ -113,14 +113,31 @@ fn match_reason(reason: &MatchReason, claims: &[Identifier]) -> wire::MatchReaso
     }
 }
 
-/// Something that a guard refused.
-pub(crate) fn refusal(refusal: &identity_domain::Refusal) -> wire::Refusal {
-    wire::Refusal { guard: guard(refusal.guard).into(), detail: refusal.detail.clone(), ..wire::Refusal::default() }
+/// Something that a guard refused. `claims` are the identifiers of the command, in order.
+pub(crate) fn refusal(refusal: &Refusal, claims: &[Identifier]) -> wire::Refusal {
+    wire::Refusal {
+        guard: guard(refusal.guard).into(),
+        identifier: refusal.claim.and_then(|place| claims.get(place)).map(identifier),
+        customer_id: refusal.customer.map(|id| id.to_string()).unwrap_or_default(),
+        detail: refusal.detail.clone(),
+        in_review: refusal.in_review,
+    }
 }
 
-fn guard(guard: Guard) -> wire::IdentityGuard {
+/// A guard.
+pub(crate) fn guard(guard: Guard) -> wire::IdentityGuard {
     match guard {
+        Guard::BlockedValue => wire::IdentityGuard::BlockedValue,
+        Guard::UniqueConflict => wire::IdentityGuard::UniqueConflict,
+        Guard::LimitExceeded => wire::IdentityGuard::LimitExceeded,
+        Guard::SharedIdentifier => wire::IdentityGuard::SharedIdentifier,
+        Guard::LowerPriority => wire::IdentityGuard::LowerPriority,
+        Guard::CannotLink => wire::IdentityGuard::CannotLink,
+        Guard::VerifiedConflict => wire::IdentityGuard::VerifiedConflict,
+        Guard::KindMismatch => wire::IdentityGuard::KindMismatch,
         Guard::StaleRecord => wire::IdentityGuard::StaleRecord,
+        Guard::BirthDate => wire::IdentityGuard::BirthDate,
+        Guard::Generation => wire::IdentityGuard::Generation,
     }
 }
 

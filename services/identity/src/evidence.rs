@@ -72,7 +72,7 @@ pub(crate) fn candidate(candidate: &Candidate, edges: Vec<wire::EvidenceEdge>) -
         weight: proposal.score.as_bits(),
         probability: proposal.score.probability(),
         edges,
-        guards: proposal.guards.iter().map(encode::refusal).collect(),
+        guards: proposal.guards.iter().map(|guard| encode::refusal(guard, &[])).collect(),
         state: state(candidate.state).into(),
         decided_by: candidate.decided_by.clone().unwrap_or_default(),
         reason: candidate.reason.clone().unwrap_or_default(),

@@ -59,7 +59,13 @@ pub async fn build(context: &Context, store: Store, marks: Marks) -> Result<Buil
     if config.cache_bytes > 0 {
         tasks.push(data::tail(Arc::new(store.feed()), move |batch| hearer.hear(batch), context.shutdown.clone()));
     }
-    let ports = grpc::Ports { matches: customers.clone(), customers, reader, policy: config.policy()?, clock: context.clock.clone() };
+    let ports = grpc::Ports {
+        matches: customers.clone(),
+        customers,
+        reader,
+        policy: Arc::new(config.policy()?),
+        clock: context.clock.clone(),
+    };
     let server = host::tuned!(context, IdentityServiceServer::new(grpc::Handler::new(ports)));
     Ok(Built {
         name: Service::Identity,

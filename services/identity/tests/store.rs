@@ -5,7 +5,7 @@ use std::sync::Arc;
 use data::{FeedSource, Sql, Watch, WatchFrom};
 use futures::StreamExt;
 use identity::{SqlCustomers, migrations};
-use identity_domain::{ClaimInput, Customers, Identify, IdentifyInput, Policy, contract};
+use identity_domain::{ClaimInput, Customers, Identify, IdentifyInput, contract};
 use profile::Marks;
 use rapport_proto::feed::v1::event::Event;
 use terms::{Caller, CustomerId, Ids, Revision, Service, SystemClock, Timestamp, partition};
@@ -71,7 +71,7 @@ fn command(identifiers: &[(&str, &str)], traits: &[(&str, &str)], second: i64) -
         create_if_missing: true,
         ..IdentifyInput::default()
     };
-    Identify::check(input, &Policy::default(), Timestamp::from_seconds(2_000_000_000)).unwrap()
+    Identify::check(input, &Arc::default(), Timestamp::from_seconds(2_000_000_000)).unwrap()
 }
 
 /// Every event of the feed so far, by the customer in whose partition it stands.

@@ -98,6 +98,10 @@ reasons! {
     SegmentInUse = "SEGMENT_IN_USE", Precondition;
     /// Others use the treatment; the metadata names them.
     TreatmentInUse = "TREATMENT_IN_USE", Precondition;
+    /// The namespace is not declared, and the policy takes no others; the metadata names it.
+    NamespaceUnknown = "NAMESPACE_UNKNOWN", Invalid;
+    /// Every identifier of the request was refused and nothing was left to link.
+    IdentifiersRefused = "IDENTIFIERS_REFUSED", Precondition;
     /// The customer was erased.
     CustomerErased = "CUSTOMER_ERASED", NotFound;
     /// The etag is not the current one.

@@ -97,7 +97,7 @@ impl Customer {
     /// Puts a customer together from its state, the claims of its records (with the source of each) and its aliases.
     pub fn assemble(state: CustomerState, claims: Vec<(String, Claim)>, mut aliases: Vec<CustomerId>) -> Self {
         aliases.sort_unstable();
-        let Golden { traits, kind } = state.golden;
+        let Golden { traits, kind, .. } = state.golden;
         let traits = traits
             .into_iter()
             .map(|(name, winner)| TraitValue {

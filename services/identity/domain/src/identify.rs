@@ -6,10 +6,10 @@ mod decide;
 mod tests;
 mod verdict;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::Value;
-use terms::{Fault, Identifier, Timestamp, Violations};
+use terms::{Fault, Identifier, Reason, Timestamp, Violations};
 
 pub use self::{
     decide::decide,
@@ -18,7 +18,7 @@ pub use self::{
 use crate::{
     customer::Kind,
     name,
-    normalise::normalise,
+    normalise::read,
     policy::Policy,
     record::{RecordKey, SourceKey},
     view::Node,
@@ -79,6 +79,8 @@ pub struct CheckedClaim {
     pub raw_value: String,
     /// Whether it is verified, if the source says so.
     pub verified: Option<bool>,
+    /// Whether the value stands for no value: it is refused, and not kept.
+    pub blocked: bool,
 }
 
 /// A source record that can be decided on.
@@ -98,14 +100,17 @@ pub struct Identify {
     pub create_if_missing: bool,
     /// Whether to decide without storing.
     pub validate_only: bool,
+    /// The policy under which it came.
+    pub policy: Arc<Policy>,
 }
 
 impl Identify {
     /// Checks and normalises what came.
     ///
     /// # Errors
-    /// [`terms::Reason::InvalidFields`] with every wrong field.
-    pub fn check(input: IdentifyInput, policy: &Policy, now: Timestamp) -> Result<Self, Fault> {
+    /// [`terms::Reason::InvalidFields`] with every wrong field; [`terms::Reason::NamespaceUnknown`];
+    /// [`terms::Reason::IdentifiersRefused`] where every value is blocked and nothing else names the record.
+    pub fn check(input: IdentifyInput, policy: &Arc<Policy>, now: Timestamp) -> Result<Self, Fault> {
         let mut wrong = Violations::new();
         wrong.take(name::check("source", &input.source));
         check_source_record_id(&input, &mut wrong);
@@ -119,7 +124,10 @@ impl Identify {
         );
         wrong.done()?;
         let key = if input.source_record_id.is_empty() {
-            let mut identifiers: Vec<_> = claims.iter().map(|c| c.identifier.clone()).collect();
+            let mut identifiers: Vec<_> = usable(&claims).map(|claim| claim.identifier.clone()).collect();
+            if identifiers.is_empty() {
+                return Err(nothing_left(&claims));
+            }
             identifiers.sort_unstable();
             SourceKey::Identifiers(identifiers)
         } else {
@@ -133,19 +141,33 @@ impl Identify {
             kind: input.kind,
             create_if_missing: input.create_if_missing,
             validate_only: input.validate_only,
+            policy: policy.clone(),
         })
     }
 
     /// What the decision looks up: the record first, then its identifiers in order.
     pub fn nodes(&self) -> impl Iterator<Item = Node> + '_ {
         std::iter::once(Node::Record(self.key.clone()))
-            .chain(self.claims.iter().map(|claim| Node::Identifier(claim.identifier.clone())))
+            .chain(usable(&self.claims).map(|claim| Node::Identifier(claim.identifier.clone())))
     }
 
     /// Whether it takes something back, so that the decision may need every record of the customer.
     pub fn withdraws(&self) -> bool {
         self.traits.values().any(Option::is_none)
     }
+}
+
+fn usable(claims: &[CheckedClaim]) -> impl Iterator<Item = &CheckedClaim> {
+    claims.iter().filter(|claim| !claim.blocked)
+}
+
+/// All that would name the record stands for no value.
+fn nothing_left(claims: &[CheckedClaim]) -> Fault {
+    let mut namespaces: Vec<&str> = claims.iter().map(|claim| claim.identifier.namespace.as_str()).collect();
+    namespaces.dedup();
+    let message = "every identifier is blocked, such as `n/a` or zeros alone, and there is no `source_record_id`; give \
+                   an identifier or a key by which the record can be found again";
+    Fault::new(Reason::IdentifiersRefused, message).with("namespaces", namespaces.join(","))
 }
 
 fn check_source_record_id(input: &IdentifyInput, wrong: &mut Violations) {
@@ -163,9 +185,14 @@ fn check_claims(given: &[ClaimInput], policy: &Policy, wrong: &mut Violations) -
     wrong.add_if(given.len() > MAX_IDENTIFIERS, "identifiers", "has too many entries; give at most 64");
     let mut claims: Vec<CheckedClaim> = Vec::with_capacity(given.len().min(MAX_IDENTIFIERS));
     for (i, claim) in given.iter().take(MAX_IDENTIFIERS).enumerate() {
-        let checked = normalise(&claim.namespace, &claim.value, policy);
+        let checked = read(&claim.namespace, &claim.value, policy).map(|(identifier, _)| identifier);
         let checked = checked.map_err(|fault| fault.within(&format!("identifiers[{i}].identifier")));
-        let Some(identifier) = wrong.take(checked) else { continue };
+        let Some(known) = wrong.take(checked) else { continue };
+        let blocked = known.is_none();
+        let identifier = known.unwrap_or_else(|| Identifier {
+            namespace: claim.namespace.clone(),
+            value: claim.value.trim().to_owned(),
+        });
         match claims.iter_mut().find(|known| known.identifier == identifier) {
             // The same identifier twice, perhaps written differently: proof in either place is proof.
             Some(known) => known.verified = known.verified.max(claim.verified),
@@ -173,6 +200,7 @@ fn check_claims(given: &[ClaimInput], policy: &Policy, wrong: &mut Violations) -
                 identifier,
                 raw_value: claim.value.trim().to_owned(),
                 verified: claim.verified,
+                blocked,
             }),
         }
     }

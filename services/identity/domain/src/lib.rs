@@ -6,14 +6,16 @@
 //!
 //! | file | subject |
 //! |---|---|
-//! | [`name`], [`normalise`], [`policy`] | what namespaces, sources, traits and identifier values look like |
+//! | [`name`], [`normalise`] | what namespaces, sources, traits and identifier values look like |
+//! | [`policy`] | what a tenant decides: rules of namespaces, thresholds, survivorship |
 //! | [`record`] | [`Record`], [`Claim`]: what a source said, as it said it |
 //! | [`golden`] | survivorship: which value of a trait wins, and why |
 //! | [`customer`] | [`Customer`]: all of it, as readers see it |
+//! | [`guard`], [`anchors`] | what keeps different people from becoming one, and what it needs to know of a customer |
 //! | [`view`] | [`View`]: the part of the graph that a decision reads; how a change alters it |
 //! | [`identify`] | `Identify`: check, then decide; [`identify_stream`] folds many into one [`Batch`] |
 //! | [`matching`] | which records are one party although they share no identifier |
-//! | [`lookup_customer`], [`list_customers`], [`list_identity_history`] | the reading verbs that have rules of their own |
+//! | [`explain_identity`], [`lookup_customer`], [`list_customers`], [`list_identity_history`] | the reading verbs that have rules of their own |
 //! | [`history`] | everything that happened to identities, with actor and reason |
 //! | [`ports`] | [`Customers`]: what a store offers |
 //! | [`memory`] | a store without a disk |
@@ -21,10 +23,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod anchors;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod customer;
+pub mod explain_identity;
 pub mod golden;
+pub mod guard;
 pub mod history;
 pub mod identify;
 pub mod identify_stream;
@@ -40,8 +45,10 @@ pub mod ports;
 pub mod record;
 pub mod view;
 
+pub use anchors::Anchors;
 pub use customer::{Customer, CustomerIdentifier, Kind, TraitValue};
 pub use golden::Golden;
+pub use guard::may_join;
 pub use history::{Detail, HistoryEntry, HistoryId, HistoryKind};
 pub use identify::{ClaimInput, Evidence, Guard, Identified, Identify, IdentifyInput, MatchReason, Refusal};
 pub use identify_stream::{Batch, News, identify_all};

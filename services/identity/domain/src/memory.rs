@@ -22,7 +22,6 @@ use crate::{
     list_customers::{ListQuery, Place},
     list_identity_history::HistoryQuery,
     matching::{self, Matcher, memory::MemoryFiles, resemble},
-    policy::Policy,
     ports::{Customers, Verdicts},
     record::{Claim, Record, RecordId},
     view::{CustomerState, Lead, Moment, Node, View},
@@ -67,7 +66,8 @@ impl MemoryCustomers {
     fn decide(&self, tenant: &mut TenantState, caller: &Caller, commands: &[Identify]) -> Result<(Verdicts, Batch), Fault> {
         let moment = Moment { now: self.clock.now(), ids: &self.ids, actor: &caller.subject };
         let (mut verdicts, mut batch) = identify_all(&mut tenant.view, commands, moment);
-        let (matcher, policy) = (Matcher::default(), Policy::default());
+        let Some(policy) = commands.first().map(|command| command.policy.clone()) else { return Ok((verdicts, batch)) };
+        let matcher = Matcher::default();
         let mut files = tenant.files.clone().over(&tenant.view);
         let about = (&mut batch, &mut verdicts);
         let filing = at_once(resemble(&mut files, &matcher, &policy, &mut tenant.view, about, moment))??;

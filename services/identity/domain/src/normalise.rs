@@ -1,16 +1,21 @@
 //! One form for every way of writing the same identifier. Stores compare bytes, so this is where equality is decided.
 //!
-//! | namespace | steps | sources |
+//! | normaliser | steps | sources |
 //! |---|---|---|
-//! | `email` | trim; map and case-fold (UTS 46 "Map": NFKC and case folding); domain to ASCII | UTS 46, RFC 5321, RFC 5891 |
-//! | `phone` | parse with the default region; E.164, and `;ext=` with an extension | ITU-T E.164, RFC 3966, libphonenumber |
-//! | any other | trim; NFC; case is kept | UAX 15 |
+//! | e-mail | trim; map and case-fold (UTS 46 "Map": NFKC and case folding); domain to ASCII; perhaps without plus tag | UTS 46, RFC 5321, RFC 5891 |
+//! | phone | parse with the default region; E.164, and `;ext=` with an extension | ITU-T E.164, RFC 3966, libphonenumber |
+//! | case fold | trim; UTS 46 "Map" | UTS 46 |
+//! | digits | trim; NFKC; ASCII digits alone | UAX 15 |
+//! | opaque | trim; NFC; case is kept | UAX 15 |
 
 use icu_normalizer::{ComposingNormalizerBorrowed, uts46::Uts46MapperBorrowed};
-use rlibphonenumber::{NumberLengthType, PhoneNumber, PhoneNumberFormat};
+use rlibphonenumber::{NumberLengthType, PhoneNumber, PhoneNumberFormat, enums::Region};
 use terms::{Fault, Identifier, Reason, Violations};
 
-use crate::{name, policy::Policy};
+use crate::{
+    name,
+    policy::{Normaliser, Policy, Rules, blocked},
+};
 
 /// The longest identifier value, in bytes of UTF-8.
 pub const MAX_VALUE: usize = 512;
@@ -19,15 +24,58 @@ pub const MAX_VALUE: usize = 512;
 ///
 /// # Errors
 /// [`Reason::InvalidFields`] for `namespace`, `value` or both, with what to do; never with the value.
+/// [`Reason::NamespaceUnknown`] where the policy does not take the namespace.
 pub fn normalise(namespace: &str, value: &str, policy: &Policy) -> Result<Identifier, Fault> {
-    let mut wrong = Violations::new();
-    wrong.take(name::check("namespace", namespace));
-    let value = wrong.take(normalise_value(namespace, value, policy));
-    wrong.done()?;
-    Ok(Identifier { namespace: namespace.to_owned(), value: value.unwrap_or_default() })
+    let (identifier, _) = read(namespace, value, policy)?;
+    match identifier {
+        Some(identifier) => Ok(identifier),
+        // It proves nothing, and nobody has it; a look-up must not fail for that.
+        None => Ok(Identifier { namespace: namespace.to_owned(), value: value.trim().to_owned() }),
+    }
 }
 
-fn normalise_value(namespace: &str, value: &str, policy: &Policy) -> Result<String, Fault> {
+/// The same for a claim; `None` where the value is blocked: `n/a`, `test@test.com`. Gives the rules as well.
+///
+/// # Errors
+/// Those of [`normalise`].
+pub fn read<'p>(
+    namespace: &str,
+    value: &str,
+    policy: &'p Policy,
+) -> Result<(Option<Identifier>, &'p Rules), Fault> {
+    let mut wrong = Violations::new();
+    let named = wrong.take(name::check("namespace", namespace)).is_some();
+    let rules = policy.rules(namespace);
+    if named && rules.is_none() {
+        wrong.absorb(unknown(namespace));
+    }
+    let any = Rules::default();
+    let value = wrong.take(claimed(value, rules.unwrap_or(&any), policy.default_region));
+    wrong.done()?;
+    let (Some(value), Some(rules)) = (value, rules) else { return Err(Fault::internal("a checked value is missing")) };
+    Ok((value.map(|value| Identifier { namespace: namespace.to_owned(), value }), rules))
+}
+
+fn unknown(namespace: &str) -> Fault {
+    let advice = "is not declared in the identity policy, which takes no others; declare it, or give one that is";
+    Fault::invalid("namespace", Reason::NamespaceUnknown, advice).with("namespace", namespace)
+}
+
+/// The normal form of a value; `None` where it is blocked, as given or in its normal form.
+fn claimed(value: &str, rules: &Rules, region: Option<Region>) -> Result<Option<String>, Fault> {
+    let is_blocked = |value: &str| blocked::is_built_in(value) || rules.blocked.contains(value);
+    if value.len() <= MAX_VALUE && is_blocked(value.trim()) {
+        return Ok(None);
+    }
+    let normal = normal_form(value, rules, region)?;
+    Ok(Some(normal).filter(|normal| !is_blocked(normal)))
+}
+
+/// The normal form of a value.
+///
+/// # Errors
+/// [`Reason::InvalidFields`] for `value`.
+pub fn normal_form(value: &str, rules: &Rules, region: Option<Region>) -> Result<String, Fault> {
     let trimmed = value.trim();
     if trimmed.is_empty() {
         return Err(wrong("is empty; give 1 to 512 bytes of UTF-8"));
@@ -38,10 +86,12 @@ fn normalise_value(namespace: &str, value: &str, policy: &Policy) -> Result<Stri
     if trimmed.chars().any(char::is_control) {
         return Err(wrong("holds a control character; remove it"));
     }
-    let normalised = match namespace {
-        "email" => email(trimmed, policy)?,
-        "phone" => phone(trimmed, policy)?,
-        _ => ComposingNormalizerBorrowed::new_nfc().normalize(trimmed).into_owned(),
+    let normalised = match rules.normaliser {
+        Normaliser::Email => email(trimmed, rules.strip_plus_tag)?,
+        Normaliser::Phone => phone(trimmed, region)?,
+        Normaliser::CaseFold => fold(trimmed)?,
+        Normaliser::Digits => digits(trimmed)?,
+        Normaliser::Opaque => ComposingNormalizerBorrowed::new_nfc().normalize(trimmed).into_owned(),
     };
     // Normal forms can be longer than what they come from.
     if normalised.len() > MAX_VALUE {
@@ -50,7 +100,22 @@ fn normalise_value(namespace: &str, value: &str, policy: &Policy) -> Result<Stri
     Ok(normalised)
 }
 
-fn email(value: &str, policy: &Policy) -> Result<String, Fault> {
+fn fold(value: &str) -> Result<String, Fault> {
+    let mapped: String = Uts46MapperBorrowed::new().map_normalize(value.chars()).collect();
+    let mapped = mapped.trim();
+    if mapped.is_empty() || mapped.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(wrong("holds characters that no text has; give letters, digits and signs"));
+    }
+    Ok(mapped.to_owned())
+}
+
+fn digits(value: &str) -> Result<String, Fault> {
+    let normal = ComposingNormalizerBorrowed::new_nfkc().normalize(value);
+    let digits: String = normal.chars().filter(char::is_ascii_digit).collect();
+    if digits.is_empty() { Err(wrong("holds no digit; give at least one")) } else { Ok(digits) }
+}
+
+fn email(value: &str, strip_plus_tag: bool) -> Result<String, Fault> {
     let not_an_address = || wrong("is not an e-mail address; give one of the form name@example.org");
     let mapped: String = if value.is_ascii() {
         value.to_ascii_lowercase()
@@ -69,14 +134,14 @@ fn email(value: &str, policy: &Policy) -> Result<String, Fault> {
         return Err(not_an_address());
     }
     let local = match local.split_once('+') {
-        Some((name, _)) if policy.drop_plus_tags && !name.is_empty() => name,
+        Some((name, _)) if strip_plus_tag && !name.is_empty() => name,
         _ => local,
     };
     Ok(format!("{local}@{domain}"))
 }
 
-fn phone(value: &str, policy: &Policy) -> Result<String, Fault> {
-    let number = PhoneNumber::parse(value, policy.default_region).map_err(|_| match policy.default_region {
+fn phone(value: &str, region: Option<Region>) -> Result<String, Fault> {
+    let number = PhoneNumber::parse(value, region).map_err(|_| match region {
         Some(_) => wrong("is not a phone number; give one with its country code, as in +49 30 901820"),
         None => wrong(
             "is not a phone number with a country code; give one as in +49 30 901820, or configure a default region",
@@ -104,7 +169,7 @@ mod tests {
     use super::*;
 
     fn policy() -> Policy {
-        Policy { default_region: Some(Policy::region("DE").unwrap()), drop_plus_tags: false }
+        Policy::shipped(Some(Policy::region("DE").unwrap()), false)
     }
 
     fn value(namespace: &str, value: &str) -> Option<String> {
@@ -145,7 +210,7 @@ mod tests {
 
     #[test]
     fn plus_tags_go_only_where_policy_says_so() {
-        let policy = Policy { drop_plus_tags: true, ..policy() };
+        let policy = Policy::shipped(None, true);
         assert_eq!(normalise("email", "Jane+news@example.org", &policy).unwrap().value, "jane@example.org");
         assert_eq!(normalise("email", "+news@example.org", &policy).unwrap().value, "+news@example.org");
     }
@@ -164,7 +229,7 @@ mod tests {
         ] {
             assert_eq!(value("phone", given).as_deref(), Some(normal), "{given}");
         }
-        for wrong in ["n/a", "12", "+999 123456789", "+49 1", "hello", "+4930901820901820901820"] {
+        for wrong in ["12", "+999 123456789", "+49 1", "hello", "+4930901820901820901820"] {
             assert_eq!(value("phone", wrong), None, "{wrong}");
         }
         let homeless = Policy::default();
@@ -180,6 +245,36 @@ mod tests {
         assert_eq!(value("crm", "a\0b"), None);
         assert_eq!(value("crm", &"x".repeat(513)), None);
         assert_eq!(value("CRM", "x"), None);
+    }
+
+    #[test]
+    fn a_declared_namespace_has_the_normaliser_that_it_names() {
+        let mut policy = policy();
+        for (name, normaliser) in [("fold", Normaliser::CaseFold), ("number", Normaliser::Digits), ("phone", Normaliser::Opaque)] {
+            policy.namespaces.insert(name.to_owned(), Rules { normaliser, ..Rules::default() });
+        }
+        let value = |namespace: &str, value: &str| normalise(namespace, value, &policy).ok().map(|i| i.value);
+        assert_eq!(value("fold", " ＡbC Straße").as_deref(), Some("abc straße"));
+        assert_eq!(value("number", "DE 12-34 ５").as_deref(), Some("12345"));
+        assert_eq!(value("number", "none at all"), None);
+        assert_eq!(value("phone", "030 1").as_deref(), Some("030 1"));
+    }
+
+    #[test]
+    fn blocked_values_are_told_apart_from_wrong_ones() {
+        let claim = |namespace: &str, value: &str| read(namespace, value, &policy()).map(|(known, _)| known.is_some());
+        for (namespace, value) in [("email", "n/a"), ("phone", "0000000000"), ("crm", "Unknown"), ("email", "TEST@test.com")] {
+            assert!(!claim(namespace, value).unwrap(), "{value}");
+        }
+        assert!(claim("email", "jane").is_err() && claim("crm", "7").unwrap());
+    }
+
+    #[test]
+    fn a_namespace_that_is_not_taken_is_named() {
+        let policy = Policy { allow_undeclared: false, ..policy() };
+        assert!(normalise("email", "jane@example.org", &policy).is_ok());
+        let fault = normalise("crm", "7", &policy).unwrap_err();
+        assert_eq!((fault.reason(), fault.violations()[0].field.as_str()), (Reason::NamespaceUnknown, "namespace"));
     }
 
     #[test]

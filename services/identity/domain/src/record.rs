@@ -130,7 +130,8 @@ pub struct Claim {
     pub first_seen: Timestamp,
     /// The latest observation (event time).
     pub last_seen: Timestamp,
-    /// The probability that the two ends belong together; 1 for a unique identifier, which is certain by policy.
+    /// The probability that the two ends belong together; 1 for an identifier that leads to the customer, which is
+    /// certain by policy; 0 where a guard refused the link.
     pub certainty: f64,
     /// Who made the edge.
     pub actor: String,
@@ -143,13 +144,21 @@ impl Claim {
     pub fn absorb(&mut self, new: &Self) -> bool {
         self.first_seen = self.first_seen.min(new.first_seen);
         self.last_seen = self.last_seen.max(new.last_seen);
-        let Some(verified) = new.verified else { return false };
-        if self.verified.is_some_and(|known| known.outlasts(&verified)) {
-            return false;
+        let before = (self.links(), self.is_verified());
+        // What was linked once stays so: only a split takes a link apart.
+        self.certainty = self.certainty.max(new.certainty);
+        if let Some(verified) = new.verified
+            && !self.verified.is_some_and(|known| known.outlasts(&verified))
+        {
+            self.verified = Some(verified);
         }
-        let before = self.is_verified();
-        self.verified = Some(verified);
-        before != self.is_verified()
+        before != (self.links(), self.is_verified())
+    }
+
+    /// Whether it links the identifier to the record's customer. If not, a guard refused the link, and the edge is kept
+    /// because the source said it.
+    pub fn links(&self) -> bool {
+        self.certainty > 0.0
     }
 
     /// Whether the source says, at present, that it has proof.

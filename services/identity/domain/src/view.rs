@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use terms::{CustomerId, Identifier, Ids, Timestamp};
 
 use crate::{
+    anchors::Anchors,
     golden::Golden,
     history::{HistoryEntry, HistoryId},
     record::{Claim, Record, RecordId, RecordKey},
@@ -38,6 +39,8 @@ pub struct CustomerState {
     pub id: CustomerId,
     /// What all records say together.
     pub golden: Golden,
+    /// What guards need to know of it.
+    pub anchors: Anchors,
     /// How many records.
     pub record_count: u32,
     /// How sure it is that all of this is one party, 0 to 1: the least certain evidence that holds it together.
@@ -54,6 +57,7 @@ impl CustomerState {
     /// Takes what the records of another customer say.
     pub fn absorb(&mut self, other: &Self) {
         self.golden.absorb(other.golden.clone());
+        self.anchors.absorb(&other.anchors);
         self.record_count = self.record_count.saturating_add(other.record_count);
         self.confidence = self.confidence.min(other.confidence);
     }

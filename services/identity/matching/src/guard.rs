@@ -211,7 +211,8 @@ fn identifiers_conflict(corpus: &Corpus, a: RecordIndex, b: RecordIndex) -> bool
 /// Two typing errors at most are forgiven in any two dates.
 const SLIPS: usize = 2;
 
-fn birth_dates_conflict(x: PartialDate, y: PartialDate) -> bool {
+/// Whether two birth dates are further apart than typing errors explain. A missing one conflicts with none.
+pub fn birth_dates_conflict(x: PartialDate, y: PartialDate) -> bool {
     if x.is_missing() || y.is_missing() || birth_date_level(x, y) != birth::DIFFERENT {
         return false;
     }

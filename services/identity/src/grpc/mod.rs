@@ -24,7 +24,7 @@ pub(crate) struct Ports {
     pub(crate) customers: Arc<dyn Customers>,
     pub(crate) matches: Arc<dyn Matches>,
     pub(crate) reader: Reader,
-    pub(crate) policy: Policy,
+    pub(crate) policy: Arc<Policy>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use data::{Dialect, Sql, Store, Tx};
 use identity_domain::{
-    Batch, Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Kind, Lead, Moment, Policy, Record,
+    Batch, Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Kind, Lead, Moment, Record,
     Verdicts, identify_all,
     list_customers::ListQuery,
     matching::{Filing, Matcher, answer, attempt, resemble},
@@ -128,7 +128,10 @@ impl Deciding<'_> {
         let mut loaded = load(conn, sealing, commands, &hints.customers(), lock).await?;
         let (mut verdicts, mut batch) = identify_all(&mut loaded.view, commands, moment);
         let mut filed = None;
-        if !resemble::subjects(&loaded.view, &batch).is_empty() {
+        let policy = commands.first().map(|command| &*command.policy);
+        if let Some(policy) = policy.filter(|policy| !policy.thresholds.probabilistic_disabled)
+            && !resemble::subjects(&loaded.view, &batch).is_empty()
+        {
             if !held {
                 hints.lock_now(conn, sealing.tenant).await?;
             }
@@ -137,7 +140,7 @@ impl Deciding<'_> {
             let mut files = SqlFiles { conn, sealing, lock, hints };
             let about = (&mut batch, &mut verdicts);
             let filing =
-                resemble::resemble(&mut files, &matcher, &Policy::default(), &mut loaded.view, about, moment).await?;
+                resemble::resemble(&mut files, &matcher, policy, &mut loaded.view, about, moment).await?;
             filed = filing.map(|filing| (matcher, filing));
         }
         Ok(Decided { loaded, verdicts, batch, filed })

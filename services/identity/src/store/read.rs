@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use data::{Dialect, Sql};
 use identity_domain::{
-    Claim, Customer, CustomerState, HistoryEntry, HistoryQuery, Lead, Observed, Record, RecordId,
+    Anchors, Claim, Customer, CustomerState, HistoryEntry, HistoryQuery, Lead, Observed, Record, RecordId,
     list_customers::{ListQuery, SortField},
 };
 use sea_orm::{DatabaseConnection, QueryResult};
@@ -109,6 +109,8 @@ impl Reading<'_> {
             updated_at: time(row, 8)?,
             version: column(row, 9)?,
             confidence: column(row, 10)?,
+            // For decisions alone, which load it themselves.
+            anchors: Anchors::default(),
         })
     }
 

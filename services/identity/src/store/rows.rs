@@ -1,6 +1,6 @@
 //! Rows to domain values.
 
-use identity_domain::{Claim, CustomerState, HistoryEntry, HistoryKind, Observed, Record};
+use identity_domain::{Anchors, Claim, CustomerState, HistoryEntry, HistoryKind, Observed, Record};
 use sea_orm::QueryResult;
 use terms::{CustomerId, Fault, Identifier, Timestamp};
 
@@ -10,7 +10,8 @@ use super::{
 };
 
 /// The columns that [`customer`] reads.
-pub(super) const CUSTOMER: &str = "c.id, c.golden, c.record_count, c.confidence, c.created_at, c.updated_at, c.version";
+pub(super) const CUSTOMER: &str =
+    "c.id, c.golden, c.record_count, c.confidence, c.created_at, c.updated_at, c.version, c.anchors";
 
 pub(super) fn customer(sealing: Sealing<'_>, row: &QueryResult) -> Result<CustomerState, Fault> {
     let id = id(row, 0)?;
@@ -22,6 +23,10 @@ pub(super) fn customer(sealing: Sealing<'_>, row: &QueryResult) -> Result<Custom
         created_at: time(row, 4)?,
         updated_at: time(row, 5)?,
         version: column(row, 6)?,
+        anchors: match column::<Option<Vec<u8>>>(row, 7)? {
+            Some(sealed) => sealing.open_anchors(id, &sealed)?,
+            None => Anchors::default(),
+        },
     })
 }
 

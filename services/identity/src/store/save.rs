@@ -86,6 +86,7 @@ impl Saving<'_> {
                 id.uuid().into(),
                 kind_code(state.golden.kind()).into(),
                 self.sealing.golden(*id, &state.golden)?.into(),
+                self.sealing.anchors(*id, &state.anchors)?.into(),
                 i64::from(state.record_count).into(),
                 state.confidence.into(),
                 state.created_at.micros().into(),
@@ -93,9 +94,10 @@ impl Saving<'_> {
                 state.version.into(),
             ]);
         }
-        let into = "customer (tenant, id, kind, golden, record_count, confidence, created_at, updated_at, version)";
+        let into = "customer (tenant, id, kind, golden, anchors, record_count, confidence, created_at, updated_at, \
+                    version)";
         let then = "ON CONFLICT (tenant, id) DO UPDATE SET kind = excluded.kind, golden = excluded.golden, \
-                    record_count = excluded.record_count, confidence = excluded.confidence, \
+                    anchors = excluded.anchors, record_count = excluded.record_count, confidence = excluded.confidence, \
                     updated_at = excluded.updated_at, version = excluded.version";
         insert_rows(self.conn, into, rows, then).await.map(drop)
     }

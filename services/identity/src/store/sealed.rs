@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use data::Sealer;
-use identity_domain::{Detail, Facts, Golden, Node, RecordKey, SourceKey};
+use identity_domain::{Anchors, Detail, Facts, Golden, Node, RecordKey, SourceKey};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use terms::{CustomerId, Fault, Identifier, Tenant};
 
@@ -59,6 +59,14 @@ impl Sealing<'_> {
     }
 
     pub(super) fn open_golden(&self, holder: CustomerId, sealed: &[u8]) -> Result<Golden, Fault> {
+        self.open(holder, sealed)
+    }
+
+    pub(super) fn anchors(&self, holder: CustomerId, anchors: &Anchors) -> Result<Vec<u8>, Fault> {
+        self.seal(holder, anchors)
+    }
+
+    pub(super) fn open_anchors(&self, holder: CustomerId, sealed: &[u8]) -> Result<Anchors, Fault> {
         self.open(holder, sealed)
     }
 

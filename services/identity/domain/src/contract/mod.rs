@@ -17,7 +17,6 @@ pub use self::{
 use crate::{
     customer::Customer,
     identify::{ClaimInput, Identified, Identify, IdentifyInput},
-    policy::Policy,
     ports::Customers,
 };
 
@@ -94,7 +93,7 @@ impl Given {
     }
 
     fn command(self) -> Identify {
-        Identify::check(self.0, &Policy::default(), Timestamp::from_seconds(2_000_000_000)).expect("a right command")
+        Identify::check(self.0, &Arc::default(), Timestamp::from_seconds(2_000_000_000)).expect("a right command")
     }
 
     async fn identify(self, store: &dyn Customers, caller: &Caller) -> Identified {

@@ -6,6 +6,7 @@ use terms::{CustomerId, Fault, Reason};
 
 use super::{CERTAIN, Identify};
 use crate::{
+    anchors::Anchors,
     golden::Golden,
     history::{Detail, HistoryEntry, HistoryId, HistoryKind},
     identify::verdict::{Evidence, Guard, Identified, MatchReason, Refusal},
@@ -62,6 +63,7 @@ impl<'a> Deciding<'a> {
         let mut customer = survivor.cloned().unwrap_or_else(|| self.fresh());
         let (record, before, lost) = self.record(customer.id);
         let (claims, edges_changed) = self.claims(&record);
+        customer.anchors = self.anchors(&customer, losers, &record, &claims);
         let golden_before = customer.golden.clone();
         self.gather(&mut customer, losers, before.as_ref(), &record, found);
         let changed_traits = customer.golden.differing(&golden_before);
@@ -81,7 +83,7 @@ impl<'a> Deciding<'a> {
             confidence: customer.confidence,
             matched_by: self.matches(),
             merged: merged.iter().map(|merge| merge.loser).collect(),
-            refused: refusals(&lost),
+            refused: self.refusals(&lost),
             record: Some(record.id),
             candidates: Vec::new(),
         };
@@ -109,6 +111,7 @@ impl<'a> Deciding<'a> {
         CustomerState {
             id: self.moment.ids.next(),
             golden: Golden::default(),
+            anchors: Anchors::default(),
             record_count: 0,
             confidence: CERTAIN,
             created_at: self.moment.now,
@@ -152,7 +155,7 @@ impl<'a> Deciding<'a> {
     fn claims(&self, record: &Record) -> (Vec<Claim>, bool) {
         let mut changed = Vec::new();
         let mut visible = false;
-        for claim in &self.command.claims {
+        for claim in self.command.claims.iter().filter(|claim| !claim.blocked) {
             let new = Claim {
                 identifier: claim.identifier.clone(),
                 raw_value: claim.raw_value.clone(),
@@ -201,6 +204,18 @@ impl<'a> Deciding<'a> {
         }
     }
 
+    /// The anchors of the survivor with those of the losers and the edges that changed.
+    fn anchors(&self, customer: &CustomerState, losers: &[&CustomerState], record: &Record, changed: &[Claim]) -> Anchors {
+        let mut anchors = customer.anchors.clone();
+        for loser in losers {
+            anchors.absorb(&loser.anchors);
+        }
+        for claim in changed {
+            anchors.follow(&self.command.policy, self.view.claim(record.id, &claim.identifier), claim);
+        }
+        anchors
+    }
+
     fn merges(&self, losers: &[&CustomerState], survivor: CustomerId) -> Vec<Merge> {
         let merge = |loser: &&CustomerState| Merge {
             id: self.moment.ids.next(),
@@ -219,7 +234,10 @@ impl<'a> Deciding<'a> {
                 (0, SourceKey::Given(_)) => Evidence::SourceKey,
                 // A key made of the identifiers says nothing that they do not say themselves.
                 (0, SourceKey::Identifiers(_)) => return None,
-                (i, _) => Evidence::Identifier(i - 1),
+                _ => {
+                    let claimed = |claim: &super::CheckedClaim| Node::Identifier(claim.identifier.clone()) == node;
+                    Evidence::Identifier(self.command.claims.iter().position(claimed)?)
+                }
             };
             Some(MatchReason { evidence, record: lead.record, probability: CERTAIN })
         });
@@ -292,15 +310,26 @@ impl<'a> Deciding<'a> {
             .collect();
         format!("shares {}", names.into_iter().collect::<Vec<_>>().join(", "))
     }
-}
 
-fn refusals(lost: &[String]) -> Vec<Refusal> {
-    if lost.is_empty() {
-        return Vec::new();
+    /// What guards refused.
+    fn refusals(&self, lost: &[String]) -> Vec<Refusal> {
+        let blocked = self.command.claims.iter().enumerate().filter(|(_, claim)| claim.blocked);
+        let mut refusals: Vec<Refusal> = blocked
+            .map(|(place, claim)| Refusal {
+                claim: Some(place),
+                ..Refusal::new(
+                    Guard::BlockedValue,
+                    format!("this value of {} stands for no value; it was not taken", claim.identifier.namespace),
+                )
+            })
+            .collect();
+        if !lost.is_empty() {
+            let detail = format!(
+                "a newer observation of this record is stored and keeps its values of {} trait(s); the rest was taken",
+                lost.len()
+            );
+            refusals.push(Refusal::new(Guard::StaleRecord, detail));
+        }
+        refusals
     }
-    let detail = format!(
-        "a newer observation of this record is stored and keeps its values of {} trait(s); the rest was taken",
-        lost.len()
-    );
-    vec![Refusal { guard: Guard::StaleRecord, detail }]
 }

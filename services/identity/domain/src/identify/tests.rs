@@ -14,7 +14,6 @@ use crate::{
     customer::Kind,
     golden::Golden,
     identify_stream::identify_all,
-    policy::Policy,
     record::Record,
     view::{Moment, View},
 };
@@ -58,7 +57,7 @@ fn calls() -> impl Strategy<Value = (Vec<Identify>, Vec<usize>)> {
 
 fn command(mut input: IdentifyInput, second: usize) -> Identify {
     input.observed_at = Some(Timestamp::from_seconds(1_700_000_000 + second as i64));
-    Identify::check(input, &Policy::default(), NOW).expect("a right command")
+    Identify::check(input, &Arc::default(), NOW).expect("a right command")
 }
 
 /// Makes the calls in groups of `group`.
@@ -153,7 +152,7 @@ fn every_wrong_field_is_told() {
         observed_at: Some(NOW + std::time::Duration::from_secs(301)),
         ..IdentifyInput::default()
     };
-    let fault = Identify::check(input, &Policy::default(), NOW).unwrap_err();
+    let fault = Identify::check(input, &Arc::default(), NOW).unwrap_err();
     assert_eq!(fault.reason(), Reason::InvalidFields);
     let fields: Vec<_> = fault.violations().iter().map(|v| v.field.as_str()).collect();
     assert_eq!(fields, ["source", "source_record_id", "identifiers[1].identifier.value", "traits", "observed_at"]);
@@ -162,7 +161,7 @@ fn every_wrong_field_is_told() {
 #[test]
 fn a_record_that_nothing_could_find_again_is_refused() {
     let input = IdentifyInput { source: "webshop".to_owned(), ..IdentifyInput::default() };
-    let fault = Identify::check(input, &Policy::default(), NOW).unwrap_err();
+    let fault = Identify::check(input, &Arc::default(), NOW).unwrap_err();
     assert_eq!(fault.violations()[0].field, "identifiers");
 }
 
@@ -174,7 +173,7 @@ fn the_same_identifier_twice_is_one_claim() {
         identifiers: vec![claim("Jane@example.org", Some(false)), claim("jane@EXAMPLE.org", Some(true))],
         ..IdentifyInput::default()
     };
-    let command = Identify::check(input, &Policy::default(), NOW).unwrap();
+    let command = Identify::check(input, &Arc::default(), NOW).unwrap();
     assert_eq!(command.claims.len(), 1);
     assert_eq!((command.claims[0].raw_value.as_str(), command.claims[0].verified), ("Jane@example.org", Some(true)));
 }

@@ -28,19 +28,74 @@ pub struct MatchReason {
 }
 
 /// What keeps records apart, or keeps a record as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Guard {
+    /// The value stands for no value: `n/a`, `test@test.com`, zeros alone.
+    BlockedValue,
+    /// The customer has another value in a namespace that allows one.
+    UniqueConflict,
+    /// The customer has as many values as the namespace allows within its period.
+    LimitExceeded,
+    /// The identifier is shared by several customers.
+    SharedIdentifier,
+    /// Something of higher priority leads to another customer.
+    LowerPriority,
+    /// The two sides were split by hand.
+    CannotLink,
+    /// Both sides have proof of an identifier of one namespace, and these differ.
+    VerifiedConflict,
+    /// A person, a household and an organisation are never one.
+    KindMismatch,
     /// A newer observation of the same record is stored; it keeps what it says.
     StaleRecord,
+    /// Birth dates with proof are further apart than typing errors explain.
+    BirthDate,
+    /// Senior and junior.
+    Generation,
 }
 
-/// Something that a guard refused.
+impl Guard {
+    /// The name in stored histories and in metadata of errors, as in `rapport.identity.v1.IdentityGuard`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BlockedValue => "BLOCKED_VALUE",
+            Self::UniqueConflict => "UNIQUE_CONFLICT",
+            Self::LimitExceeded => "LIMIT_EXCEEDED",
+            Self::SharedIdentifier => "SHARED_IDENTIFIER",
+            Self::LowerPriority => "LOWER_PRIORITY",
+            Self::CannotLink => "CANNOT_LINK",
+            Self::VerifiedConflict => "VERIFIED_CONFLICT",
+            Self::KindMismatch => "KIND_MISMATCH",
+            Self::StaleRecord => "STALE_RECORD",
+            Self::BirthDate => "BIRTH_DATE",
+            Self::Generation => "GENERATION",
+        }
+    }
+}
+
+/// Something that a guard refused. Holds no personal data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// The guard.
     pub guard: Guard,
+    /// The place among the command's claims of the identifier concerned; `None` if it is about none.
+    #[serde(default)]
+    pub claim: Option<usize>,
+    /// The customer to whom the link would have led.
+    #[serde(default)]
+    pub customer: Option<CustomerId>,
     /// What happened, in one sentence.
     pub detail: String,
+    /// Whether the pair was put into the review queue instead.
+    #[serde(default)]
+    pub in_review: bool,
+}
+
+impl Refusal {
+    /// By a guard, with one sentence that says why.
+    pub fn new(guard: Guard, detail: impl Into<String>) -> Self {
+        Self { guard, claim: None, customer: None, detail: detail.into(), in_review: false }
+    }
 }
 
 /// Who it is. Holds no personal data, so that it can be recorded for idempotency as it is.

@@ -16,6 +16,7 @@ use super::{
     settle::Settling,
 };
 use crate::{
+    guard::may_join,
     identify_stream::Batch,
     policy::Policy,
     ports::Verdicts,
@@ -221,13 +222,18 @@ pub async fn resemble(
     if subjects.is_empty() {
         return Ok(None);
     }
-    let thresholds = matcher.thresholds(None, None);
+    if policy.thresholds.probabilistic_disabled {
+        return Ok(None);
+    }
+    let thresholds = matcher.thresholds(Some(policy.thresholds.upper), Some(policy.thresholds.lower));
     let numbered = |namespace: &str| policy.number(namespace);
     let searched = search(files, matcher, thresholds, &numbered, view, batch, &subjects).await?;
     let Some((found, filing)) = searched else { return Ok(None) };
+    let now = moment.now;
     let forbids = |_: &View, a: &CustomerState, b: &CustomerState| {
-        let _ = (a, b);
-        Vec::new()
+        let mut refusals = may_join(policy, a, b, now);
+        refusals.iter_mut().for_each(|refusal| refusal.in_review = true);
+        refusals
     };
     Settling { view, batch, matcher, thresholds, moment, forbids: &forbids }.settle(&found, verdicts);
     Ok(Some(filing))

@@ -27,6 +27,7 @@ mod m20260102_000003_lookup;
 mod m20260102_000004_record;
 mod m20260102_000005_evidence;
 mod m20260102_000006_history;
+mod m20260201_000101_anchors;
 mod m20260201_000201_history_detail;
 mod m20260201_000301_match_record;
 mod m20260201_000302_match_key;
@@ -43,6 +44,7 @@ pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20260102_000004_record::Migration),
         Box::new(m20260102_000005_evidence::Migration),
         Box::new(m20260102_000006_history::Migration),
+        Box::new(m20260201_000101_anchors::Migration),
         Box::new(m20260201_000201_history_detail::Migration),
         Box::new(m20260201_000301_match_record::Migration),
         Box::new(m20260201_000302_match_key::Migration),
