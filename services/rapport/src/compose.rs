@@ -12,11 +12,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use data::{FeedSource, RemoteFeed, Store};
-use host::{Built, Check, Config, Context, Routes, Rule, Shared, Suite};
+use data::{FeedSource, Operations, RemoteFeed, Store, operations};
+use host::{Built, Call, Catalog, Check, Config, Context, Routes, Rule, Shared, Suite};
 use profile::{Marks, Section, Sections};
 use rapport_proto::{
-    feed::v1::feed_service_server::FeedServiceServer, profile::v1::profile_service_server::ProfileServiceServer,
+    feed::v1::feed_service_server::FeedServiceServer, google::longrunning::operations_server::OperationsServer,
+    profile::v1::profile_service_server::ProfileServiceServer,
 };
 use terms::{Clock, Fault, Ids, Reason, Service};
 use tokio_util::sync::CancellationToken;
@@ -128,8 +129,9 @@ impl Process {
         Ok(Arc::new(RemoteFeed::new(service, peer, host::fault)))
     }
 
-    /// What no service owns: the feeds and the profile's sections of those that live here.
+    /// What no service owns: the feeds, the profile's sections and the operations of those that live here.
     fn share(&mut self) {
+        self.suite.shared.push(operations(&self.context, &self.stores));
         let feeds: Vec<_> = self.stores.values().map(Store::feed).collect();
         let feeds =
             data::feed::Server::new(feeds, self.context.clock.clone(), host::status, self.context.shutdown.clone());
@@ -154,6 +156,22 @@ impl Process {
                 ("rapport.profile.v1.ProfileService/GetDialogue", Rule::Authenticated),
             ],
         });
+    }
+}
+
+/// The operations of the services that live here, from their stores.
+fn operations(context: &Context, stores: &HashMap<Service, Store>) -> Shared {
+    let hosted = stores.values().map(|store| Operations::new(store.clone(), context.ids.clone(), host::status));
+    let server = operations::Server::new(
+        hosted,
+        host::status,
+        |extensions| extensions.get::<Call>().and_then(|call| call.deadline),
+        context.shutdown.clone(),
+    );
+    let access = Catalog::get().of("google.longrunning.Operations").into_iter();
+    Shared {
+        routes: Routes::new().add(host::tuned!(context, OperationsServer::new(server))),
+        access: access.map(|rpc| (rpc.name, Rule::Authenticated)).collect(),
     }
 }
 

@@ -76,6 +76,10 @@ pub struct StoreOptions {
     pub feed_batch: usize,
     /// How long the answers to request ids are kept: 24 h.
     pub once_retention: Duration,
+    /// How long operations are kept after their end: 7 days.
+    pub operation_retention: Duration,
+    /// How long an operation stays with a replica that says nothing: 15 s. Then another one goes on with it.
+    pub operation_lease: Duration,
 }
 
 impl StoreOptions {
@@ -93,6 +97,8 @@ impl StoreOptions {
             feed_lease: Duration::from_secs(15),
             feed_batch: 1_000,
             once_retention: Duration::from_secs(24 * 3600),
+            operation_retention: Duration::from_secs(7 * 24 * 3600),
+            operation_lease: Duration::from_secs(15),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! | [`sealer`] | [`Sealer`]: personal data at rest, and the keys by which it is looked up |
 //! | [`feed`] | [`Feed`], [`RemoteFeed`], [`FeedSource`], [`feed::Server`]: what happened, in order |
 //! | [`follow`](mod@follow) | [`Consumer`], [`follow`](fn@follow), [`tail`]: hearing it, exactly once |
+//! | [`operations`] | [`Operations`]: work that outlives its call, and a crash ([`operations::Server`]) |
 //! | [`hints`] | [`Hints`]: wake-ups; polling is the truth |
 //!
 //! What must never be false:
@@ -28,6 +29,8 @@ pub mod feed;
 pub mod follow;
 pub mod hints;
 mod migrations;
+pub mod operations;
+mod replica;
 pub mod sealer;
 pub mod sql;
 pub mod store;
@@ -37,6 +40,7 @@ pub use error::{OrFault, fault, is_unique_violation, retry};
 pub use feed::{Entry, Feed, FeedBatch, FeedSource, IntoEvent, RemoteFeed, Watch, WatchFrom};
 pub use follow::{Consumer, FollowOptions, Following, Start, follow, tail};
 pub use hints::{Hints, Listener, LocalHints};
+pub use operations::{Operation, Operations, Run, Work};
 pub use sealer::Sealer;
 pub use sql::Sql;
 pub use store::{Store, Tx, once};

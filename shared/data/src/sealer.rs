@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use terms::{CustomerId, Fault, Reason, Tenant};
 
 /// Seals what is stored of a person, and makes the keys by which it can be looked up without being read.
@@ -68,6 +68,32 @@ impl Sealer {
         }
         mac.finalize().into_bytes().into()
     }
+
+    /// A key by whose beginning a text is found by its own beginning: the key of every beginning of a text, of
+    /// [`PREFIX`](Self::PREFIX) characters and more, begins the key of the text. Beyond [`Self::DEPTH`] characters
+    /// texts have the same key; one of fewer characters than [`PREFIX`](Self::PREFIX) has a key that begins no other.
+    ///
+    /// 4 bytes of HMAC-SHA-256 over the first characters, then 2 bytes for each further one: SHA-256 over the rest of
+    /// that HMAC, which is stored nowhere, and the text up to there. Whoever has the keys but not the secret learns which
+    /// texts begin alike, and not how.
+    pub fn prefix_key(&self, tenant: &Tenant, namespace: &str, text: &str) -> Vec<u8> {
+        let ends = text.char_indices().map(|(i, c)| i + c.len_utf8()).take(Self::DEPTH);
+        let mut further = ends.skip(Self::PREFIX - 1);
+        let first = further.next().unwrap_or(text.len());
+        let stem = self.lookup_key(tenant, namespace, &text[..first]);
+        let (shown, secret) = stem.split_at(4);
+        let mut key = shown.to_vec();
+        for end in further {
+            let digest = Sha256::new().chain_update(secret).chain_update(&text[..end]).finalize();
+            key.extend_from_slice(&digest[..2]);
+        }
+        key
+    }
+
+    /// How many characters of a text its key begins with.
+    pub const PREFIX: usize = 3;
+    /// How many characters of a text its key tells apart.
+    pub const DEPTH: usize = 16;
 }
 
 impl fmt::Debug for Sealer {
@@ -91,6 +117,24 @@ mod tests {
         for wrong in [&b""[..], &[9, 1, 2]] {
             assert_eq!(sealer.open(&tenant, customer, wrong).unwrap_err().reason(), Reason::Internal);
         }
+    }
+
+    #[test]
+    fn a_text_is_found_by_its_beginning() {
+        let (sealer, tenant): (_, Tenant) = (Sealer::development(), "t".parse().unwrap());
+        let key = |text: &str| sealer.prefix_key(&tenant, "name", text);
+        let whole = key("müllerström");
+        assert_eq!(whole.len(), 4 + 2 * 8);
+        for beginning in ["mül", "müll", "müllers"] {
+            assert!(whole.starts_with(&key(beginning)), "{beginning}");
+        }
+        for other in ["mü", "mul", "muller", "müllet", "llers"] {
+            assert!(!whole.starts_with(&key(other)), "{other}");
+        }
+        assert_eq!(key("abcdefghijklmnopqrs"), key("abcdefghijklmnop"));
+        assert_eq!((key("").len(), key("ab").len(), key("abc").len()), (4, 4, 4));
+        assert_ne!(sealer.prefix_key(&"u".parse().unwrap(), "name", "abc"), key("abc"));
+        assert_ne!(sealer.prefix_key(&tenant, "mail", "abc"), key("abc"));
     }
 
     #[test]

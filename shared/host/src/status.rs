@@ -29,6 +29,7 @@ pub const fn code(kind: FaultKind) -> Code {
         FaultKind::Exhausted => Code::ResourceExhausted,
         FaultKind::Unavailable => Code::Unavailable,
         FaultKind::Late => Code::DeadlineExceeded,
+        FaultKind::Cancelled => Code::Cancelled,
         FaultKind::Unserved => Code::Unimplemented,
         FaultKind::Internal => Code::Internal,
     }

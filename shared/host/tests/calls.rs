@@ -7,7 +7,6 @@ use std::time::Duration;
 use host::{Built, Server, Suite};
 use rapport_proto::{
     feed::v1::{WatchRequest, feed_service_client::FeedServiceClient},
-    google::longrunning::{GetOperationRequest, operations_client::OperationsClient},
     profile::v1::{ResolveRefsRequest, profile_service_client::ProfileServiceClient},
 };
 use support::{Host, loader, reason, request, request_with, say, soon};
@@ -167,12 +166,9 @@ async fn large_replies_and_gzip() {
 }
 
 #[tokio::test]
-async fn unknown_and_unserved_rpcs() {
+async fn unknown_rpcs() {
     let host = Host::start(loader()).await;
     assert_eq!(raw(&host, "/rapport.profile.v1.ProfileService/Nothing", b"").await, 12);
-    let mut operations = OperationsClient::new(host.channel());
-    let status = operations.get_operation(GetOperationRequest { name: "operations/1".to_owned() }).await.unwrap_err();
-    assert_eq!((status.code(), reason(&status)), (Code::Unimplemented, "NOT_YET_SERVED".to_owned()));
 }
 
 #[tokio::test]

@@ -30,6 +30,8 @@ pub enum FaultKind {
     Unavailable,
     /// `DEADLINE_EXCEEDED`: the time that the caller gave is over.
     Late,
+    /// `CANCELLED`: somebody asked to stop.
+    Cancelled,
     /// `UNIMPLEMENTED`: not served yet.
     Unserved,
     /// `INTERNAL`: our mistake.
@@ -140,6 +142,12 @@ reasons! {
     ShuttingDown = "SHUTTING_DOWN", Unavailable;
     /// The time that the caller gave is over.
     DeadlineExceeded = "DEADLINE_EXCEEDED", Late;
+    /// The customers are of different kinds, or of others than the request asks for.
+    KindMismatch = "KIND_MISMATCH", Precondition;
+    /// An operation was cancelled.
+    Cancelled = "CANCELLED", Cancelled;
+    /// No such long-running operation.
+    OperationNotFound = "OPERATION_NOT_FOUND", NotFound;
     /// The RPC is declared, and comes with a later release.
     NotYetServed = "NOT_YET_SERVED", Unserved;
     /// A mistake of ours; the log has the cause under the request's id.

@@ -54,6 +54,8 @@ kinds! {
     Experiment = "exp",
     /// An outcome of a decision.
     Outcome = "out",
+    /// A long-running operation.
+    Operation = "op",
 }
 
 /// The id of a `K`. Ordered by time of creation.

@@ -35,6 +35,7 @@ fn expected(shape: Shape, service: Service) -> BTreeSet<String> {
     let served: Vec<Service> = if shape == Shape::One { Service::ALL.to_vec() } else { vec![service] };
     let mut names: BTreeSet<String> = served.into_iter().map(|s| own(s).to_owned()).collect();
     names.insert("rapport.feed.v1.FeedService".to_owned());
+    names.insert("google.longrunning.Operations".to_owned());
     names.insert("grpc.health.v1.Health".to_owned());
     names
 }

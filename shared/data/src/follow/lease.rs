@@ -12,6 +12,7 @@ use terms::{Fault, PARTITIONS, Position, Service};
 
 use crate::{
     config::Dialect,
+    replica::{clock, process},
     sql::{Sql, column, parameters},
     store::{Store, Tx},
 };
@@ -33,17 +34,6 @@ pub(super) struct Held {
     pub(super) cursors: BTreeMap<u16, Position>,
     /// Whether this replica could do with more.
     pub(super) wants_more: bool,
-}
-
-/// Names this process among all: nothing else needs to be unique about it.
-fn process() -> &'static str {
-    use std::{hash::BuildHasher, sync::OnceLock};
-    static NAME: OnceLock<String> = OnceLock::new();
-    NAME.get_or_init(|| {
-        // The standard library's random seed, and the process id.
-        let random = std::hash::RandomState::new().hash_one(std::process::id());
-        format!("{random:016x}-{}", std::process::id())
-    })
 }
 
 impl Replica {
@@ -215,16 +205,6 @@ pub(super) struct Move {
     pub(super) partition: u16,
     pub(super) from: Position,
     pub(super) to: Position,
-}
-
-/// One clock for all replicas: the database's. On SQLite there is one process, with its own.
-async fn clock(tx: &Tx) -> Result<i64, Fault> {
-    if tx.dialect() == Dialect::Sqlite {
-        return Ok(tx.now().micros());
-    }
-    let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
-    let row = tx.conn().row(sql, vec![]).await?.ok_or_else(|| Fault::internal("the database has no clock"))?;
-    column(&row, 0)
 }
 
 fn places(rows: Vec<sea_orm::QueryResult>) -> Result<BTreeMap<u16, Position>, Fault> {

@@ -8,6 +8,7 @@ mod m20260101_000003_feed_cursor;
 mod m20260101_000004_feed_follower;
 mod m20260101_000005_idempotency;
 mod m20260101_000006_feed_base;
+mod m20260101_000007_operation;
 
 /// In the order in which they are applied, before the service's own.
 pub(crate) fn shared() -> Vec<Box<dyn MigrationTrait>> {
@@ -18,6 +19,7 @@ pub(crate) fn shared() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20260101_000004_feed_follower::Migration),
         Box::new(m20260101_000005_idempotency::Migration),
         Box::new(m20260101_000006_feed_base::Migration),
+        Box::new(m20260101_000007_operation::Migration),
     ]
 }
 

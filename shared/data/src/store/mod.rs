@@ -63,6 +63,8 @@ pub(crate) struct Shared {
     pub(crate) options: StoreOptions,
     pub(crate) pulse: Pulse,
     pub(crate) progress: Progress,
+    /// Told whenever this process accepts, cancels or ends an operation.
+    pub(crate) operations: tokio::sync::Notify,
     config: StoreConfig,
     readers: DatabaseConnection,
     suspicion: postgres::Suspicion,

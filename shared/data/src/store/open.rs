@@ -72,6 +72,7 @@ pub(super) async fn open(
         service,
         pulse: Pulse::default(),
         progress: Progress::default(),
+        operations: tokio::sync::Notify::new(),
         config: config.clone(),
         readers,
         suspicion,

@@ -7,7 +7,7 @@ use terms::Fault;
 use tokio_util::sync::CancellationToken;
 
 use super::Store;
-use crate::{feed::prune, sql::Sql};
+use crate::{feed::prune, operations, sql::Sql};
 
 /// How many rows went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,6 +16,8 @@ pub struct Pruned {
     pub entries: u64,
     /// Of the recorded answers.
     pub answers: u64,
+    /// Of the operations that have ended.
+    pub operations: u64,
 }
 
 const EVERY: Duration = Duration::from_secs(3_600);
@@ -48,9 +50,11 @@ pub(super) async fn prune(store: &Store) -> Result<Pruned, Fault> {
         let step = step.await?.value;
         pruned.answers += step;
         if step < STEP {
-            return Ok(pruned);
+            break;
         }
     }
+    pruned.operations = operations::prune(store, now - options.operation_retention).await?;
+    Ok(pruned)
 }
 
 pub(super) async fn run(store: Store, shutdown: CancellationToken) {
@@ -61,6 +65,7 @@ pub(super) async fn run(store: Store, shutdown: CancellationToken) {
                 service = %store.service(),
                 entries = pruned.entries,
                 answers = pruned.answers,
+                operations = pruned.operations,
                 "pruned what is past its retention"
             ),
             Err(fault) => tracing::warn!(service = %store.service(), fault = ?fault, "pruning failed; trying again"),

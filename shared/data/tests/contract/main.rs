@@ -8,6 +8,8 @@ mod gaps;
 mod grpc;
 mod migrate;
 mod once;
+mod operations;
+mod operations_grpc;
 mod progress;
 mod purge;
 mod replicas;

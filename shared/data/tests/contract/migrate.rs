@@ -13,7 +13,7 @@ async fn several_processes_migrate_at_once() {
         let options = || StoreOptions::new(std::sync::Arc::new(SystemClock));
         let opens = (0..4).map(|_| data::Store::open(&database.config, Service::Identity, migrations(), options()));
         let stores: Vec<_> = join_all(opens).await.into_iter().map(Result::unwrap).collect();
-        assert_eq!(stores[0].pending_migrations().await.unwrap().len(), 7, "{}", database.name);
+        assert_eq!(stores[0].pending_migrations().await.unwrap().len(), 8, "{}", database.name);
         for outcome in join_all(stores.iter().map(data::Store::migrate)).await {
             outcome.unwrap();
         }
@@ -34,5 +34,5 @@ async fn a_store_in_memory_is_gone_afterwards() {
     crate::support::record(&store, crate::support::customer(1), "a").await.unwrap();
     let other = data::Store::open(&data::StoreConfig::SqliteMemory, Service::Identity, migrations(), options);
     let other = other.await.unwrap();
-    assert_eq!(other.pending_migrations().await.unwrap().len(), 7);
+    assert_eq!(other.pending_migrations().await.unwrap().len(), 8);
 }

@@ -1,23 +1,16 @@
-//! The services that every process has: health, reflection, operations.
+//! The services that every server has: health and reflection.
 
 use prost::Message;
 use prost_types::FileDescriptorSet;
-use rapport_proto::google::longrunning::{
-    CancelOperationRequest, DeleteOperationRequest, GetOperationRequest, ListOperationsRequest, ListOperationsResponse,
-    Operation, WaitOperationRequest,
-    operations_server::{Operations, OperationsServer},
-};
 use terms::Fault;
-use tonic::{Request, Response, Status};
 use tonic_health::server::{HealthReporter, health_reporter};
 use tonic_reflection::server::Builder;
 
-use crate::{Catalog, Routes, Rule, edge::Table, not_yet_served};
+use crate::{Catalog, Routes, Rule, edge::Table};
 
 const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
 const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
-const OPERATIONS: &str = "google.longrunning.Operations";
 
 /// Adds them to the table; gives what reports health.
 ///
@@ -26,11 +19,6 @@ const OPERATIONS: &str = "google.longrunning.Operations";
 pub(super) fn add(table: &mut Table, reflection: bool) -> Result<HealthReporter, Fault> {
     let (reporter, health) = health_reporter();
     table.add(&Routes::new().add(health), &rules(HEALTH, &Rule::Open))?;
-    // Nobody serves operations yet; the service is here so that the contract is whole.
-    if !table.services.contains(OPERATIONS) {
-        let routes = Routes::new().add(OperationsServer::new(NoOperations));
-        table.add(&routes, &rules(OPERATIONS, &Rule::Authenticated))?;
-    }
     if reflection {
         let mut names: Vec<&str> = table.services.iter().copied().collect();
         names.extend([REFLECTION, REFLECTION_ALPHA]);
@@ -64,36 +52,4 @@ fn error_details() -> FileDescriptorSet {
     // `google.rpc.Status` is in the contract already, under its own file's name.
     set.file.retain(|file| file.name() == "error_details.proto");
     set
-}
-
-struct NoOperations;
-
-fn operations(method: &str) -> Status {
-    not_yet_served(&format!("{OPERATIONS}/{method}"))
-}
-
-#[tonic::async_trait]
-impl Operations for NoOperations {
-    async fn list_operations(
-        &self,
-        _: Request<ListOperationsRequest>,
-    ) -> Result<Response<ListOperationsResponse>, Status> {
-        Err(operations("ListOperations"))
-    }
-
-    async fn get_operation(&self, _: Request<GetOperationRequest>) -> Result<Response<Operation>, Status> {
-        Err(operations("GetOperation"))
-    }
-
-    async fn delete_operation(&self, _: Request<DeleteOperationRequest>) -> Result<Response<()>, Status> {
-        Err(operations("DeleteOperation"))
-    }
-
-    async fn cancel_operation(&self, _: Request<CancelOperationRequest>) -> Result<Response<()>, Status> {
-        Err(operations("CancelOperation"))
-    }
-
-    async fn wait_operation(&self, _: Request<WaitOperationRequest>) -> Result<Response<Operation>, Status> {
-        Err(operations("WaitOperation"))
-    }
 }
