@@ -225,7 +225,7 @@ pub async fn resemble(
     if policy.thresholds.probabilistic_disabled {
         return Ok(None);
     }
-    let thresholds = matcher.thresholds(Some(policy.thresholds.upper), Some(policy.thresholds.lower));
+    let thresholds = matcher.thresholds(policy.thresholds.upper, policy.thresholds.lower);
     let numbered = |namespace: &str| policy.number(namespace);
     let searched = search(files, matcher, thresholds, &numbered, view, batch, &subjects).await?;
     let Some((found, filing)) = searched else { return Ok(None) };
