@@ -75,7 +75,8 @@ fn customer_identifier(known: &CustomerIdentifier) -> wire::CustomerIdentifier {
         last_seen: Some(timestamp(known.last_seen)),
         source: known.source.clone(),
         raw_value: known.raw_value.clone(),
-        shared: false,
+        shared: known.shared,
+        demoted: known.demoted,
     }
 }
 

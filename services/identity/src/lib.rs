@@ -9,6 +9,7 @@
 //! | `feed` | what identity tells the other services; it follows nobody |
 //! | [`section`] | its part of the hot profile, and references resolved for others |
 //! | `reader`, `cache` | customers in process |
+//! | `policies` | the identity policies of the tenants |
 //!
 //! The decisions are in `identity-domain`; why things are as they are is in `DECISIONS.md`.
 
@@ -20,6 +21,7 @@ mod encode;
 mod evidence;
 mod feed;
 mod grpc;
+mod policies;
 mod reader;
 pub mod section;
 pub mod store;
@@ -54,18 +56,17 @@ pub async fn build(context: &Context, store: Store, marks: Marks) -> Result<Buil
     let customers = SqlCustomers::new(store.clone(), context.ids.clone(), marks);
     let reader = reader::Reader::new(Arc::new(customers.clone()), store.clone(), config.cache_bytes);
     let customers = Arc::new(customers.tell(reader.clone()));
-    let hearer = reader.clone();
-    let mut tasks = vec![store.keep_up(context.shutdown.clone())];
-    if config.cache_bytes > 0 {
-        tasks.push(data::tail(Arc::new(store.feed()), move |batch| hearer.hear(batch), context.shutdown.clone()));
-    }
-    let ports = grpc::Ports {
-        matches: customers.clone(),
-        customers,
-        reader,
-        policy: Arc::new(config.policy()?),
-        clock: context.clock.clone(),
+    let policies = policies::Policies::new(store.clone(), config.policy()?);
+    let hearers = (reader.clone(), policies.clone());
+    let hear = move |batch: &data::FeedBatch| {
+        hearers.0.hear(batch);
+        hearers.1.hear(batch);
     };
+    let tasks = vec![
+        store.keep_up(context.shutdown.clone()),
+        data::tail(Arc::new(store.feed()), hear, context.shutdown.clone()),
+    ];
+    let ports = grpc::Ports { matches: customers.clone(), customers, reader, policies, clock: context.clock.clone() };
     let server = host::tuned!(context, IdentityServiceServer::new(grpc::Handler::new(ports)));
     Ok(Built {
         name: Service::Identity,

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use data::Store;
 use host::Context;
-use identity_domain::{Customer, Customers, Policy, lookup_customer};
+use identity_domain::{Customer, Customers, lookup_customer};
 use profile::{Marks, Section, Sections, Versioned};
 use prost::Message;
 use rapport_proto::profile::v1::IdentitySection;
 use terms::{CustomerId, CustomerRef, Fault, Identifier, Revision, Service, Tenant, partition};
 
-use crate::{config::IdentityConfig, encode, settings, store::SqlCustomers};
+use crate::{config::IdentityConfig, encode, policies::Policies, settings, store::SqlCustomers};
 
 /// What identity answers to `rapport.profile.v1.ProfileService`. Reads the store, so every write that was
 /// acknowledged shows, on whichever replica it was made.
@@ -19,7 +19,7 @@ use crate::{config::IdentityConfig, encode, settings, store::SqlCustomers};
 pub struct IdentityReader {
     customers: Arc<dyn Customers>,
     store: Store,
-    policy: Policy,
+    policies: Policies,
 }
 
 /// Where a reference leads.
@@ -38,9 +38,13 @@ impl IdentityReader {
     /// [`terms::Reason::InvalidFields`] for a configuration that cannot work.
     pub fn new(context: &Context, store: Store) -> Result<Self, Fault> {
         let config: IdentityConfig = settings(context)?;
+        let policies = Policies::new(store.clone(), config.policy()?);
+        let hearer = policies.clone();
+        // It ends with the process, which waits for nothing of it.
+        let _tail = data::tail(Arc::new(store.feed()), move |batch| hearer.hear(batch), context.shutdown.clone());
         // It writes nothing, so it has nothing to mark.
         let customers = Arc::new(SqlCustomers::new(store.clone(), context.ids.clone(), Marks::in_process()));
-        Ok(Self { customers, store, policy: config.policy()? })
+        Ok(Self { customers, store, policies })
     }
 
     /// Resolves references to survivors, in order. Never creates anything. The revision says up to where the answers
@@ -54,8 +58,9 @@ impl IdentityReader {
         references: Vec<CustomerRef>,
     ) -> Result<(Vec<Resolved>, Revision), Fault> {
         let stamp = self.store.horizon().await?;
+        let policy = self.policies.get(tenant).await?;
         // An identifier that cannot be normalised is one that nobody can have.
-        let checked = references.into_iter().map(|reference| lookup_customer::check_ref(reference, &self.policy).ok());
+        let checked = references.into_iter().map(|reference| lookup_customer::check_ref(reference, &policy).ok());
         let checked: Vec<Option<CustomerRef>> = checked.collect();
         let known: Vec<CustomerRef> = checked.iter().flatten().cloned().collect();
         let mut resolved = lookup_customer::resolve(&*self.customers, tenant, &known).await?.into_iter();
@@ -110,9 +115,11 @@ fn encode_section(customer: &Customer, asked: CustomerId) -> IdentitySection {
         let (customer_id, merged_into) = (asked.to_string(), customer.id.to_string());
         return IdentitySection { customer_id, merged_into, ..IdentitySection::default() };
     }
-    let mut namespaces: Vec<String> = customer.identifiers.iter().map(|i| i.identifier.namespace.clone()).collect();
+    // What leads elsewhere does not reach this customer.
+    let own = || customer.identifiers.iter().filter(|identifier| !identifier.demoted);
+    let mut namespaces: Vec<String> = own().map(|i| i.identifier.namespace.clone()).collect();
     namespaces.dedup();
-    let verified = customer.identifiers.iter().filter(|i| i.verified);
+    let verified = own().filter(|i| i.verified);
     let mut verified_namespaces: Vec<String> = verified.map(|i| i.identifier.namespace.clone()).collect();
     verified_namespaces.dedup();
     IdentitySection {

@@ -1,5 +1,7 @@
 //! The RPCs, called as another service of the same process would call them.
 
+mod guards;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures::StreamExt;

@@ -42,6 +42,14 @@ async fn two_clients_with_overlapping_identifiers_make_one_person() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_two_clients_gets_the_last_place() {
+    for store in stores(Service::Identity, migrations).await {
+        contract::one_of_two_gets_the_last_place(customers(&store), 200).await;
+        assert_eq!(store.idle_in_transaction().await, 0);
+    }
+}
+
 /// Two replicas that know nothing of each other, on one PostgreSQL.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_make_one_person() {
@@ -72,6 +80,24 @@ fn command(identifiers: &[(&str, &str)], traits: &[(&str, &str)], second: i64) -
         ..IdentifyInput::default()
     };
     Identify::check(input, &Arc::default(), Timestamp::from_seconds(2_000_000_000)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn customers_of_the_time_before_guards_are_guarded_too() {
+    for store in stores(Service::Identity, migrations).await {
+        let customers = customers(&store);
+        let caller = Caller::all_powerful("default".parse().unwrap(), "tester");
+        let identify = async |command| customers.identify(&caller, None, command).await.unwrap().value;
+        let one = identify(command(&[("user_id", "1"), ("email", "j@example.org")], &[], 0)).await;
+        // As a migration leaves them.
+        let forget = store
+            .write(|tx| Box::pin(async move { tx.conn().run("UPDATE customer SET anchors = NULL", vec![]).await }));
+        assert_eq!(forget.await.unwrap().value, 1);
+        let two = identify(command(&[("user_id", "2"), ("email", "j@example.org")], &[], 1)).await;
+        assert!(two.created && two.customer != one.customer && two.refused.len() == 1, "{}: {two:?}", store.name());
+        let again = identify(command(&[("user_id", "1"), ("user_id", "3")], &[], 2)).await;
+        assert_eq!((again.customer, again.refused.len()), (one.customer, 1), "{}", store.name());
+    }
 }
 
 /// Every event of the feed so far, by the customer in whose partition it stands.

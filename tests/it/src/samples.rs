@@ -135,6 +135,12 @@ fn identity() -> Vec<Sample> {
         read("rapport.identity.v1.IdentityService/BatchGetCustomers", json!({ "customers": [customer()] })),
         read("rapport.identity.v1.IdentityService/ListCustomers", json!({ "page_size": 10 })),
         read("rapport.identity.v1.IdentityService/ListIdentityHistory", json!({ "customer": customer() })),
+        read("rapport.identity.v1.IdentityService/GetIdentityPolicy", json!({})),
+        sample(
+            "rapport.identity.v1.IdentityService/UpdateIdentityPolicy",
+            json!({ "policy": { "default_region": "BE" }, "update_mask": "default_region" }),
+            json!({ "policy": { "default_region": "NL" } }),
+        ),
         read(
             "rapport.identity.v1.IdentityService/LookupCustomer",
             json!({ "identifiers": [{ "namespace": "email", "value": "$email" }] }),

@@ -25,7 +25,6 @@ pub struct Anchor {
     pub proofs: u32,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }

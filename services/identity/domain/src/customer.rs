@@ -66,6 +66,23 @@ pub struct CustomerIdentifier {
     pub last_seen: Timestamp,
     /// The source that brought it.
     pub source: String,
+    /// Whether it is shared, and so leads to nobody by itself.
+    pub shared: bool,
+    /// Whether it does not lead to this customer: a guard refused the link, or it moved to another one.
+    pub demoted: bool,
+}
+
+/// An edge of one of the customer's records, with what is to be known of both its ends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sourced {
+    /// The record's source.
+    pub source: String,
+    /// The edge.
+    pub claim: Claim,
+    /// Whether the identifier leads to the customer.
+    pub leads: bool,
+    /// Whether it is shared.
+    pub shared: bool,
 }
 
 /// A customer.
@@ -94,8 +111,8 @@ pub struct Customer {
 }
 
 impl Customer {
-    /// Puts a customer together from its state, the claims of its records (with the source of each) and its aliases.
-    pub fn assemble(state: CustomerState, claims: Vec<(String, Claim)>, mut aliases: Vec<CustomerId>) -> Self {
+    /// Puts a customer together from its state, the edges of its records and its aliases.
+    pub fn assemble(state: CustomerState, claims: Vec<Sourced>, mut aliases: Vec<CustomerId>) -> Self {
         aliases.sort_unstable();
         let Golden { traits, kind, .. } = state.golden;
         let traits = traits
@@ -131,12 +148,12 @@ impl Customer {
 
 /// Joins the claims of several records on one identifier: seen first and last by any, verified by any, brought by the
 /// record that claimed it first.
-fn identifiers(mut claims: Vec<(String, Claim)>) -> Vec<CustomerIdentifier> {
-    claims.sort_by(|(a_source, a), (b_source, b)| {
-        (&a.identifier, a.created_at, a_source).cmp(&(&b.identifier, b.created_at, b_source))
+fn identifiers(mut claims: Vec<Sourced>) -> Vec<CustomerIdentifier> {
+    claims.sort_by(|a, b| {
+        (&a.claim.identifier, a.claim.created_at, &a.source).cmp(&(&b.claim.identifier, b.claim.created_at, &b.source))
     });
     let mut joined: Vec<CustomerIdentifier> = Vec::with_capacity(claims.len());
-    for (source, claim) in claims {
+    for Sourced { source, claim, leads, shared } in claims {
         let verified = claim.is_verified();
         match joined.last_mut() {
             Some(known) if known.identifier == claim.identifier => {
@@ -151,6 +168,8 @@ fn identifiers(mut claims: Vec<(String, Claim)>) -> Vec<CustomerIdentifier> {
                 first_seen: claim.first_seen,
                 last_seen: claim.last_seen,
                 source,
+                shared,
+                demoted: !leads,
             }),
         }
     }

@@ -258,7 +258,8 @@ mod tests {
 
     #[test]
     fn birth_dates_with_proof() {
-        let born = |date: &str, verified: bool| said(&[("birth_date", json!(date)), ("birth_date_verified", json!(verified))]);
+        let born =
+            |date: &str, verified: bool| said(&[("birth_date", json!(date)), ("birth_date_verified", json!(verified))]);
         assert_eq!(guards(&born("1980-03-01", true), &born("1955-10-17", true)), [Guard::BirthDate]);
         assert_eq!(guards(&born("1980-03-01", true), &born("1955-10-17", false)), []);
         assert_eq!(guards(&born("1980-03-01", true), &born("1980-03-02", true)), [], "a slip of the pen");

@@ -2,6 +2,7 @@
 //! proves to be one.
 
 mod decide;
+mod link;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -19,9 +20,9 @@ use crate::{
     customer::Kind,
     name,
     normalise::read,
-    policy::Policy,
+    policy::{Policy, Strategy},
     record::{RecordKey, SourceKey},
-    view::Node,
+    view::{CustomerState, Node, View},
 };
 
 /// How many identifiers a record may carry.
@@ -124,7 +125,8 @@ impl Identify {
         );
         wrong.done()?;
         let key = if input.source_record_id.is_empty() {
-            let mut identifiers: Vec<_> = usable(&claims).map(|claim| claim.identifier.clone()).collect();
+            let usable = claims.iter().filter(|claim| !claim.blocked);
+            let mut identifiers: Vec<_> = usable.map(|claim| claim.identifier.clone()).collect();
             if identifiers.is_empty() {
                 return Err(nothing_left(&claims));
             }
@@ -145,20 +147,65 @@ impl Identify {
         })
     }
 
+    /// What it claims and may prove something, with its place.
+    pub fn usable(&self) -> impl Iterator<Item = (usize, &CheckedClaim)> {
+        self.claims.iter().enumerate().filter(|(_, claim)| !claim.blocked)
+    }
+
+    /// The node by which the record is known again.
+    ///
+    /// A source's own key says so. Without one, the record is known by its identifiers; if all of these can change
+    /// hands, by how often they did as well: what a session did under one customer stays with that one.
+    pub fn record_node(&self, view: &View) -> Node {
+        let SourceKey::Identifiers(identifiers) = &self.key.key else { return Node::Record(self.key.clone()) };
+        let mut epochs: u32 = 0;
+        for (_, claim) in self.usable() {
+            let sharing = view.sharing(&claim.identifier);
+            let unique = self.policy.rules(&claim.identifier.namespace).is_none_or(|rules| rules.unique);
+            if unique && !sharing.is_some_and(|sharing| sharing.shared) {
+                return Node::Record(self.key.clone());
+            }
+            epochs = epochs.saturating_add(sharing.map_or(0, |sharing| sharing.epoch));
+        }
+        if epochs == 0 {
+            return Node::Record(self.key.clone());
+        }
+        let key = SourceKey::Later(identifiers.clone(), epochs);
+        Node::Record(RecordKey { source: self.key.source.clone(), key })
+    }
+
+    /// What the decision looks up beside [`Identify::nodes`], once it is known which identifiers are shared or changed
+    /// hands.
+    pub fn later_nodes(&self, view: &View) -> Vec<Node> {
+        let record = self.record_node(view);
+        let shared = self.usable().filter(|(_, claim)| view.sharing(&claim.identifier).is_some_and(|s| s.shared));
+        let mut nodes: Vec<Node> = shared.map(|(_, claim)| Node::Shared(claim.identifier.clone())).collect();
+        if record != Node::Record(self.key.clone()) {
+            nodes.push(record);
+        }
+        nodes
+    }
+
     /// What the decision looks up: the record first, then its identifiers in order.
     pub fn nodes(&self) -> impl Iterator<Item = Node> + '_ {
         std::iter::once(Node::Record(self.key.clone()))
-            .chain(usable(&self.claims).map(|claim| Node::Identifier(claim.identifier.clone())))
+            .chain(self.usable().map(|(_, claim)| Node::Identifier(claim.identifier.clone())))
     }
 
-    /// Whether it takes something back, so that the decision may need every record of the customer.
-    pub fn withdraws(&self) -> bool {
-        self.traits.values().any(Option::is_none)
+    /// Whether the decision may need every record of the customers that were found: because something is taken back,
+    /// because votes must be counted or lengths compared, or because another policy chose their golden values.
+    pub fn needs_records<'c>(&self, found: impl Iterator<Item = &'c CustomerState>) -> bool {
+        let searches = |(name, value): (&String, &Option<Value>)| {
+            value.is_none() || matches!(self.policy.strategy(name), Strategy::Longest | Strategy::MostFrequent)
+        };
+        let mark = self.policy.survivorship_mark();
+        let (mut count, mut foreign) = (0, false);
+        for customer in found {
+            count += 1;
+            foreign |= customer.golden.mark != mark;
+        }
+        foreign || (count > 1 && self.policy.follows(Strategy::MostFrequent)) || self.traits.iter().any(searches)
     }
-}
-
-fn usable(claims: &[CheckedClaim]) -> impl Iterator<Item = &CheckedClaim> {
-    claims.iter().filter(|claim| !claim.blocked)
 }
 
 /// All that would name the record stands for no value.
@@ -189,10 +236,8 @@ fn check_claims(given: &[ClaimInput], policy: &Policy, wrong: &mut Violations) -
         let checked = checked.map_err(|fault| fault.within(&format!("identifiers[{i}].identifier")));
         let Some(known) = wrong.take(checked) else { continue };
         let blocked = known.is_none();
-        let identifier = known.unwrap_or_else(|| Identifier {
-            namespace: claim.namespace.clone(),
-            value: claim.value.trim().to_owned(),
-        });
+        let identifier = known
+            .unwrap_or_else(|| Identifier { namespace: claim.namespace.clone(), value: claim.value.trim().to_owned() });
         match claims.iter_mut().find(|known| known.identifier == identifier) {
             // The same identifier twice, perhaps written differently: proof in either place is proof.
             Some(known) => known.verified = known.verified.max(claim.verified),

@@ -41,8 +41,10 @@ pub struct Batch {
     pub records: BTreeMap<RecordId, bool>,
     /// Edges to write; `true`: new.
     pub claims: BTreeMap<(RecordId, Identifier), bool>,
-    /// Nodes that lead somewhere for the first time.
+    /// Nodes that lead somewhere for the first time, or to another customer from now on; where, the view knows.
     pub leads: Vec<(Node, Lead)>,
+    /// Values of which it changed with whom they were seen.
+    pub sharings: BTreeSet<Identifier>,
     /// Entries to add.
     pub history: Vec<HistoryEntry>,
     /// What to tell, by customer.
@@ -87,6 +89,14 @@ impl Batch {
             self.claims.entry((record, claim.identifier.clone())).or_insert(new);
         }
         self.leads.extend(change.leads.iter().cloned());
+        self.sharings.extend(change.sharings.iter().map(|(identifier, _)| identifier.clone()));
+        for touched in &change.touched {
+            let id = touched.customer.id;
+            if !self.created.contains(&id) {
+                self.updated.insert(id);
+            }
+            self.news.entry(id).or_default().namespaces.extend(touched.namespaces.iter().cloned());
+        }
         self.history.extend(change.history.iter().cloned());
         if change.visible {
             let news = self.news.entry(id).or_default();

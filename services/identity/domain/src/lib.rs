@@ -16,6 +16,7 @@
 //! | [`identify`] | `Identify`: check, then decide; [`identify_stream`] folds many into one [`Batch`] |
 //! | [`matching`] | which records are one party although they share no identifier |
 //! | [`explain_identity`], [`lookup_customer`], [`list_customers`], [`list_identity_history`] | the reading verbs that have rules of their own |
+//! | [`update_identity_policy`] | changing what a tenant decides |
 //! | [`history`] | everything that happened to identities, with actor and reason |
 //! | [`ports`] | [`Customers`]: what a store offers |
 //! | [`memory`] | a store without a disk |
@@ -43,10 +44,11 @@ pub mod normalise;
 pub mod policy;
 pub mod ports;
 pub mod record;
+pub mod update_identity_policy;
 pub mod view;
 
 pub use anchors::Anchors;
-pub use customer::{Customer, CustomerIdentifier, Kind, TraitValue};
+pub use customer::{Customer, CustomerIdentifier, Kind, Sourced, TraitValue};
 pub use golden::Golden;
 pub use guard::may_join;
 pub use history::{Detail, HistoryEntry, HistoryId, HistoryKind};
@@ -57,4 +59,4 @@ pub use memory::MemoryCustomers;
 pub use policy::Policy;
 pub use ports::{Customers, Verdicts};
 pub use record::{Claim, Facts, Observed, Record, RecordId, RecordKey, SourceKey};
-pub use view::{CustomerState, Lead, Merge, Moment, Node, View};
+pub use view::{CustomerState, Lead, Merge, Moment, Node, Sharing, Touched, View};

@@ -18,7 +18,7 @@ pub struct Match {
 pub struct Found {
     /// The customer; the survivor.
     pub customer: CustomerId,
-    /// Which identifiers led there, in the order in which they were given.
+    /// Which identifiers led there, in the order of their priority.
     pub matched_by: Vec<Match>,
     /// Other customers to whom the remaining identifiers lead.
     pub others: Vec<CustomerId>,
@@ -37,7 +37,7 @@ pub fn check_ref(reference: CustomerRef, policy: &Policy) -> Result<CustomerRef,
     }
 }
 
-/// Checks the identifiers of a look-up.
+/// Checks the identifiers of a look-up, and puts those of higher priority first.
 ///
 /// # Errors
 /// [`Reason::InvalidFields`] with every wrong field.
@@ -49,8 +49,10 @@ pub fn check_identifiers(given: &[Identifier], policy: &Policy) -> Result<Vec<Id
         let normal = normalise(&identifier.namespace, &identifier.value, policy);
         wrong.take(normal.map_err(|fault| fault.within(&format!("identifiers[{i}]"))))
     });
-    let checked = checked.collect();
+    let mut checked: Vec<Identifier> = checked.collect();
     wrong.done()?;
+    let priority = |i: &Identifier| policy.rules(&i.namespace).map(|rules| std::cmp::Reverse(rules.priority));
+    checked.sort_by_key(priority);
     Ok(checked)
 }
 

@@ -15,7 +15,7 @@ use terms::{
 };
 
 use crate::{
-    customer::Customer,
+    customer::{Customer, Sourced},
     history::HistoryEntry,
     identify::{Identified, Identify},
     identify_stream::{Batch, identify_all},
@@ -104,7 +104,14 @@ impl TenantState {
         let aliases = self.view.aliases_of(state.id);
         let claims = self.view.claims().filter_map(|(record, claim)| {
             let record = self.view.record(record)?;
-            (self.view.resolve(record.home) == state.id).then(|| (record.source.clone(), claim.clone()))
+            let node = Node::Identifier(claim.identifier.clone());
+            let sharing = self.view.sharing(&claim.identifier);
+            (self.view.resolve(record.home) == state.id).then(|| Sourced {
+                source: record.source.clone(),
+                claim: claim.clone(),
+                leads: self.view.lead(&node).is_some_and(|lead| self.view.resolve(lead.customer) == state.id),
+                shared: sharing.is_some_and(|sharing| sharing.shared),
+            })
         });
         Customer::assemble(state.clone(), claims.collect(), aliases)
     }
@@ -169,7 +176,9 @@ impl Customers for MemoryCustomers {
     async fn leads(&self, tenant: &Tenant, identifiers: &[Identifier]) -> Result<Vec<Option<Lead>>, Fault> {
         Ok(self.read(tenant, |state| {
             let lead = |identifier: &Identifier| {
-                let lead = state.view.lead(&Node::Identifier(identifier.clone()))?;
+                let shared = state.view.sharing(identifier).is_some_and(|sharing| sharing.shared);
+                let node = if shared { Node::Shared } else { Node::Identifier };
+                let lead = state.view.lead(&node(identifier.clone()))?;
                 Some(Lead { customer: state.view.resolve(lead.customer), ..lead })
             };
             identifiers.iter().map(lead).collect()
@@ -290,6 +299,11 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(contract::any_order_ends_in_the_batch(&*store(), "town", groups));
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_place() {
+        contract::one_of_two_gets_the_last_place(store(), 50).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -38,11 +38,7 @@ pub fn normalise(namespace: &str, value: &str, policy: &Policy) -> Result<Identi
 ///
 /// # Errors
 /// Those of [`normalise`].
-pub fn read<'p>(
-    namespace: &str,
-    value: &str,
-    policy: &'p Policy,
-) -> Result<(Option<Identifier>, &'p Rules), Fault> {
+pub fn read<'p>(namespace: &str, value: &str, policy: &'p Policy) -> Result<(Option<Identifier>, &'p Rules), Fault> {
     let mut wrong = Violations::new();
     let named = wrong.take(name::check("namespace", namespace)).is_some();
     let rules = policy.rules(namespace);
@@ -250,7 +246,9 @@ mod tests {
     #[test]
     fn a_declared_namespace_has_the_normaliser_that_it_names() {
         let mut policy = policy();
-        for (name, normaliser) in [("fold", Normaliser::CaseFold), ("number", Normaliser::Digits), ("phone", Normaliser::Opaque)] {
+        for (name, normaliser) in
+            [("fold", Normaliser::CaseFold), ("number", Normaliser::Digits), ("phone", Normaliser::Opaque)]
+        {
             policy.namespaces.insert(name.to_owned(), Rules { normaliser, ..Rules::default() });
         }
         let value = |namespace: &str, value: &str| normalise(namespace, value, &policy).ok().map(|i| i.value);
@@ -263,7 +261,9 @@ mod tests {
     #[test]
     fn blocked_values_are_told_apart_from_wrong_ones() {
         let claim = |namespace: &str, value: &str| read(namespace, value, &policy()).map(|(known, _)| known.is_some());
-        for (namespace, value) in [("email", "n/a"), ("phone", "0000000000"), ("crm", "Unknown"), ("email", "TEST@test.com")] {
+        for (namespace, value) in
+            [("email", "n/a"), ("phone", "0000000000"), ("crm", "Unknown"), ("email", "TEST@test.com")]
+        {
             assert!(!claim(namespace, value).unwrap(), "{value}");
         }
         assert!(claim("email", "jane").is_err() && claim("crm", "7").unwrap());

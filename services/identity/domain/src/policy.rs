@@ -239,7 +239,6 @@ mod region {
     use rlibphonenumber::enums::Region;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    #[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]
     pub(super) fn serialize<S: Serializer>(region: &Option<Region>, to: S) -> Result<S::Ok, S::Error> {
         match region {
             Some(region) => to.serialize_some(&region.to_string()),

@@ -49,6 +49,9 @@ pub enum SourceKey {
     Given(String),
     /// A source without keys: its record is known by the identifiers that it carries, in order and without repetition.
     Identifiers(Vec<Identifier>),
+    /// The same, where every identifier has changed hands or become shared since: how often, so that a record of the
+    /// time before stays what it was.
+    Later(Vec<Identifier>, u32),
 }
 
 /// What one record says of its customer: per trait the latest observation.

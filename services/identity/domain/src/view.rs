@@ -3,8 +3,9 @@
 //! A store loads the view of what a group of commands touches, under locks; the memory store is one large view. The
 //! decision is pure; [`View::apply`] is the only thing that alters a view, so that many commands fold into one write.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+use serde::{Deserialize, Serialize};
 use terms::{CustomerId, Identifier, Ids, Timestamp};
 
 use crate::{
@@ -21,6 +22,35 @@ pub enum Node {
     Identifier(Identifier),
     /// A source's record.
     Record(RecordKey),
+    /// Whoever stands for an identifier since it is shared.
+    Shared(Identifier),
+}
+
+/// With whom the value of an identifier was seen, beside the customer to whom it leads.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sharing {
+    /// Other customers, as they were named then.
+    #[serde(rename = "c", skip_serializing_if = "BTreeSet::is_empty")]
+    pub seen: BTreeSet<CustomerId>,
+    /// Whether it is shared, and so leads to nobody.
+    #[serde(rename = "s")]
+    pub shared: bool,
+    /// How often it changed hands, or became shared.
+    #[serde(rename = "e")]
+    pub epoch: u32,
+    /// When it was last seen with the customer to whom it leads (event time); kept for values that move.
+    #[serde(rename = "t")]
+    pub last_seen: Timestamp,
+}
+
+/// A customer who lost an identifier to another one, or to nobody.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Touched {
+    /// The customer as it is now.
+    pub customer: CustomerState,
+    /// Namespaces of what it lost.
+    pub namespaces: BTreeSet<String>,
 }
 
 /// Where a node leads.
@@ -51,16 +81,6 @@ pub struct CustomerState {
     pub updated_at: Timestamp,
     /// Counts the changes that readers see.
     pub version: i64,
-}
-
-impl CustomerState {
-    /// Takes what the records of another customer say.
-    pub fn absorb(&mut self, other: &Self) {
-        self.golden.absorb(other.golden.clone());
-        self.anchors.absorb(&other.anchors);
-        self.record_count = self.record_count.saturating_add(other.record_count);
-        self.confidence = self.confidence.min(other.confidence);
-    }
 }
 
 /// What a decision takes beside the view.
@@ -102,8 +122,12 @@ pub struct Change {
     pub record: Record,
     /// Edges of the record that are new or changed.
     pub claims: Vec<Claim>,
-    /// Nodes that lead somewhere for the first time.
+    /// Nodes that lead somewhere for the first time, or to another customer from now on.
     pub leads: Vec<(Node, Lead)>,
+    /// With whom values were seen, where that changed.
+    pub sharings: Vec<(Identifier, Sharing)>,
+    /// Customers who lost an identifier.
+    pub touched: Vec<Touched>,
     /// Entries to add.
     pub history: Vec<HistoryEntry>,
     /// Golden traits whose value is another one now.
@@ -118,6 +142,7 @@ pub struct Change {
 #[derive(Debug, Clone, Default)]
 pub struct View {
     leads: HashMap<Node, Lead>,
+    sharings: HashMap<Identifier, Sharing>,
     customers: HashMap<CustomerId, CustomerState>,
     aliases: HashMap<CustomerId, CustomerId>,
     records: HashMap<RecordId, Record>,
@@ -133,6 +158,11 @@ impl View {
     /// Adds where a node leads.
     pub fn add_lead(&mut self, node: Node, lead: Lead) {
         self.leads.insert(node, lead);
+    }
+
+    /// Adds with whom a value was seen.
+    pub fn add_sharing(&mut self, identifier: Identifier, sharing: Sharing) {
+        self.sharings.insert(identifier, sharing);
     }
 
     /// Adds a customer; survivors only.
@@ -168,6 +198,11 @@ impl View {
     /// Whether two customers were declared to be two.
     pub fn are_apart(&self, _a: CustomerId, _b: CustomerId) -> bool {
         false
+    }
+
+    /// With whom a value was seen, beside the customer to whom it leads.
+    pub fn sharing(&self, identifier: &Identifier) -> Option<&Sharing> {
+        self.sharings.get(identifier)
     }
 
     /// A customer by the id of the survivor.
@@ -225,6 +260,12 @@ impl View {
         self.customers.insert(change.customer.id, change.customer.clone());
         for (node, lead) in &change.leads {
             self.leads.insert(node.clone(), *lead);
+        }
+        for (identifier, sharing) in &change.sharings {
+            self.sharings.insert(identifier.clone(), sharing.clone());
+        }
+        for touched in &change.touched {
+            self.customers.insert(touched.customer.id, touched.customer.clone());
         }
         for claim in &change.claims {
             self.claims.insert((change.record.id, claim.identifier.clone()), claim.clone());

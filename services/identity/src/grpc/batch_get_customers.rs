@@ -1,7 +1,10 @@
 //! `BatchGetCustomers`.
 
 use host::{Call, decode};
-use identity_domain::lookup_customer::{check_ref, not_found, resolve};
+use identity_domain::{
+    Policy,
+    lookup_customer::{check_ref, not_found, resolve},
+};
 use prost::Message;
 use rapport_proto::{
     google::rpc,
@@ -21,7 +24,8 @@ pub(super) async fn batch_get_customers(
     call: Call,
     body: BatchGetCustomersRequest,
 ) -> Result<BatchGetCustomersResponse, Fault> {
-    let (references, at_least) = checked(ports, body)?;
+    let policy = ports.policies.get(call.tenant()).await?;
+    let (references, at_least) = checked(&policy, body)?;
     let tenant = call.tenant();
     // Ids need no look-up of their own: reading a customer resolves its id.
     let identifiers: Vec<CustomerRef> =
@@ -48,7 +52,7 @@ pub(super) async fn batch_get_customers(
     Ok(BatchGetCustomersResponse { results: results.collect(), revision: read.revision.to_string() })
 }
 
-fn checked(ports: &Ports, body: BatchGetCustomersRequest) -> Result<(Vec<CustomerRef>, Revision), Fault> {
+fn checked(policy: &Policy, body: BatchGetCustomersRequest) -> Result<(Vec<CustomerRef>, Revision), Fault> {
     let mut wrong = Violations::new();
     wrong.add_if(body.customers.is_empty(), "customers", "is empty; give 1 to 1000 references");
     let given = wrong.take(decode::at_most("customers", body.customers, MOST)).unwrap_or_default();
@@ -57,7 +61,7 @@ fn checked(ports: &Ports, body: BatchGetCustomersRequest) -> Result<(Vec<Custome
         let field = format!("customers[{i}]");
         let reference = decode::customer(&field, Some(reference));
         let reference =
-            reference.and_then(|reference| check_ref(reference, &ports.policy).map_err(|fault| fault.within(&field)));
+            reference.and_then(|reference| check_ref(reference, policy).map_err(|fault| fault.within(&field)));
         references.extend(wrong.take(reference));
     }
     let at_least = wrong.take(Revision::parse("at_least", &body.at_least)).unwrap_or_default();

@@ -1,7 +1,10 @@
 //! `GetCustomer`.
 
 use host::{Call, decode};
-use identity_domain::lookup_customer::{check_ref, not_found};
+use identity_domain::{
+    Policy,
+    lookup_customer::{check_ref, not_found},
+};
 use rapport_proto::identity::v1::{GetCustomerRequest, GetCustomerResponse};
 use terms::{CustomerRef, Fault, Revision, Violations};
 
@@ -12,8 +15,9 @@ pub(super) async fn get_customer(
     call: Call,
     body: GetCustomerRequest,
 ) -> Result<GetCustomerResponse, Fault> {
+    let policy = ports.policies.get(call.tenant()).await?;
     let mut wrong = Violations::new();
-    let reference = wrong.take(reference(ports, body));
+    let reference = wrong.take(reference(&policy, body));
     let (reference, at_least) = match (wrong.done(), reference) {
         (Ok(()), Some(checked)) => checked,
         (Err(fault), _) => return Err(fault),
@@ -38,11 +42,11 @@ pub(super) async fn get_customer(
     Ok(GetCustomerResponse { customer: Some(entry.customer.clone()), revision: revision.to_string() })
 }
 
-fn reference(ports: &Ports, body: GetCustomerRequest) -> Result<(CustomerRef, Revision), Fault> {
+fn reference(policy: &Policy, body: GetCustomerRequest) -> Result<(CustomerRef, Revision), Fault> {
     let mut wrong = Violations::new();
     let reference = decode::customer("customer", body.customer);
     let reference =
-        reference.and_then(|reference| check_ref(reference, &ports.policy).map_err(|fault| fault.within("customer")));
+        reference.and_then(|reference| check_ref(reference, policy).map_err(|fault| fault.within("customer")));
     let reference = wrong.take(reference);
     let at_least = wrong.take(Revision::parse("at_least", &body.at_least));
     wrong.done()?;

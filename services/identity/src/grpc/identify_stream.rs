@@ -5,7 +5,7 @@ use std::sync::Arc;
 use data::once;
 use futures::{Stream, StreamExt};
 use host::{Call, Requests, decode};
-use identity_domain::{Identified, Identify};
+use identity_domain::{Identified, Identify, Policy};
 use prost::Message;
 use rapport_proto::{
     google::rpc,
@@ -53,9 +53,10 @@ async fn verdicts(
     call: &Call,
     group: Vec<(usize, Result<IdentifyStreamRequest, Fault>)>,
 ) -> Result<IdentifyStreamResponse, Fault> {
+    let policy = ports.policies.get(call.tenant()).await?;
     let mut items = Vec::with_capacity(group.len());
     for (index, record) in group {
-        items.push(item(ports, call, index as u64, record?));
+        items.push(item(ports, call, &policy, index as u64, record?));
     }
     let mut from = 0;
     while let Some(rest) = items.get_mut(from..).filter(|rest| !rest.is_empty()) {
@@ -72,13 +73,13 @@ async fn verdicts(
     Ok(IdentifyStreamResponse { verdicts: verdicts.collect() })
 }
 
-fn item(ports: &Ports, call: &Call, index: u64, request: IdentifyStreamRequest) -> Item {
+fn item(ports: &Ports, call: &Call, policy: &Arc<Policy>, index: u64, request: IdentifyStreamRequest) -> Item {
     let mut wrong = Violations::new();
     wrong.add_if(request.correlation.len() > 128, "correlation", "is too long; give at most 128 bytes");
     let record = wrong.take(decode::required("record", request.record));
     let checked = record.and_then(|record| {
         let once = once(&call.caller, IDENTIFY, &record.request_id, &record);
-        wrong.take(checked(ports, record, once).map_err(|fault| fault.within("record")))
+        wrong.take(checked(ports, policy, record, once).map_err(|fault| fault.within("record")))
     });
     let state = match (wrong.done(), checked) {
         (Ok(()), Some((command, claims, once))) => State::Waiting { command: Box::new(command), claims, once },

@@ -2,7 +2,7 @@
 
 use host::{Call, decode};
 use identity_domain::{
-    HistoryEntry, HistoryId, HistoryQuery,
+    HistoryEntry, HistoryId, HistoryQuery, Policy,
     list_identity_history::{order, place},
     lookup_customer::{check_ref, not_found, resolve},
 };
@@ -34,7 +34,8 @@ pub(super) async fn list_identity_history(
     call: Call,
     body: ListIdentityHistoryRequest,
 ) -> Result<ListIdentityHistoryResponse, Fault> {
-    let wanted = checked(ports, body)?;
+    let policy = ports.policies.get(call.tenant()).await?;
+    let wanted = checked(&policy, body)?;
     let found = resolve(&*ports.customers, call.tenant(), std::slice::from_ref(&wanted.customer)).await?;
     let customer = found.into_iter().next().flatten().ok_or_else(|| not_found(&wanted.customer))?;
     let (entries, next) = page(ports, &call, &wanted, customer).await?;
@@ -46,12 +47,12 @@ pub(super) async fn list_identity_history(
     })
 }
 
-fn checked(ports: &Ports, body: ListIdentityHistoryRequest) -> Result<Wanted, Fault> {
+fn checked(policy: &Policy, body: ListIdentityHistoryRequest) -> Result<Wanted, Fault> {
     let mut wrong = Violations::new();
     let scope = format!("ListIdentityHistory\0{:?}\0{}\0{}", body.customer, body.filter, body.order_by);
     let customer = decode::customer("customer", body.customer);
     let customer =
-        customer.and_then(|reference| check_ref(reference, &ports.policy).map_err(|fault| fault.within("customer")));
+        customer.and_then(|reference| check_ref(reference, policy).map_err(|fault| fault.within("customer")));
     let customer = wrong.take(customer);
     let page = wrong.take(PageRequest::parse(body.page_size, &body.page_token, &scope));
     let after = page.as_ref().and_then(|page| wrong.take(place(&page.after))).flatten();

@@ -2,6 +2,7 @@
 
 use host::{Call, decode};
 use identity_domain::{
+    Policy,
     lookup_customer::{check_ref, not_found, resolve},
     matching::{
         Candidate, CandidateState, Dossier, Search,
@@ -39,7 +40,8 @@ pub(super) async fn list_match_candidates(
     call: Call,
     body: ListMatchCandidatesRequest,
 ) -> Result<ListMatchCandidatesResponse, Fault> {
-    let wanted = checked(ports, body)?;
+    let policy = ports.policies.get(call.tenant()).await?;
+    let wanted = checked(&policy, body)?;
     let customer = match &wanted.customer {
         None => None,
         Some(reference) => {
@@ -49,7 +51,7 @@ pub(super) async fn list_match_candidates(
     };
     let (candidates, next) = page(ports, &call, &wanted, customer).await?;
     Ok(ListMatchCandidatesResponse {
-        candidates: told(ports, call.tenant(), &candidates).await?,
+        candidates: told(ports, call.tenant(), &policy, &candidates).await?,
         next_page_token: next.map_or_else(String::new, |place| PageRequest::token(&wanted.scope, &place.to_bytes())),
         // Read from the store: every write that was acknowledged shows.
         revision: wanted.at_least.to_string(),
@@ -60,6 +62,7 @@ pub(super) async fn list_match_candidates(
 pub(super) async fn told(
     ports: &Ports,
     tenant: &Tenant,
+    policy: &Policy,
     candidates: &[Candidate],
 ) -> Result<Vec<MatchCandidate>, Fault> {
     let mut records: Vec<_> = candidates.iter().flat_map(|c| [c.proposal.left_record, c.proposal.right_record]).collect();
@@ -69,7 +72,7 @@ pub(super) async fn told(
         return Ok(Vec::new());
     }
     let Dossier { matcher, known, .. } = ports.matches.dossier(tenant, &records).await?;
-    let search = Search::new(&matcher, matcher.thresholds(None, None), []).with(known);
+    let search = Search::new(&matcher, matcher.thresholds(policy.thresholds.upper, policy.thresholds.lower), []).with(known);
     let told = candidates.iter().map(|candidate| {
         let (left, right) = (candidate.proposal.left_record, candidate.proposal.right_record);
         let explained = search.explain(left, right);
@@ -79,7 +82,7 @@ pub(super) async fn told(
     Ok(told.collect())
 }
 
-fn checked(ports: &Ports, body: ListMatchCandidatesRequest) -> Result<Wanted, Fault> {
+fn checked(policy: &Policy, body: ListMatchCandidatesRequest) -> Result<Wanted, Fault> {
     let mut wrong = Violations::new();
     let scope =
         format!("ListMatchCandidates\0{}\0{}\0{:?}\0{}", body.filter, body.order_by, body.customer, body.state);
@@ -88,7 +91,7 @@ fn checked(ports: &Ports, body: ListMatchCandidatesRequest) -> Result<Wanted, Fa
     let order = wrong.take(order(&body.order_by)).unwrap_or_default();
     let filter = if body.filter.trim().is_empty() { None } else { wrong.take(filter(&body.filter)) };
     let customer = decode::optional_customer("customer", body.customer).and_then(|reference| {
-        let check = |reference| check_ref(reference, &ports.policy).map_err(|fault| fault.within("customer"));
+        let check = |reference| check_ref(reference, policy).map_err(|fault| fault.within("customer"));
         reference.map(check).transpose()
     });
     let customer = wrong.take(customer).flatten();

@@ -1,7 +1,10 @@
 //! `LookupCustomer`.
 
 use host::{Call, decode};
-use identity_domain::lookup_customer::{Found, check_identifiers, check_ref, lookup_customer as look_up, not_found};
+use identity_domain::{
+    Policy,
+    lookup_customer::{Found, check_identifiers, check_ref, lookup_customer as look_up, not_found},
+};
 use rapport_proto::identity::v1::{LookupCustomerRequest, LookupCustomerResponse};
 use terms::{CustomerRef, Fault, Identifier, Revision, Violations};
 
@@ -20,7 +23,8 @@ pub(super) async fn lookup_customer(
     body: LookupCustomerRequest,
 ) -> Result<LookupCustomerResponse, Fault> {
     let id_only = body.id_only;
-    let (wanted, at_least) = checked(ports, body)?;
+    let policy = ports.policies.get(call.tenant()).await?;
+    let (wanted, at_least) = checked(&policy, body)?;
     let tenant = call.tenant();
     let found = match wanted {
         Wanted::Identifiers(identifiers) => look_up(&*ports.customers, tenant, identifiers).await?,
@@ -56,12 +60,12 @@ pub(super) async fn lookup_customer(
     Ok(reply)
 }
 
-fn checked(ports: &Ports, body: LookupCustomerRequest) -> Result<(Wanted, Revision), Fault> {
+fn checked(policy: &Policy, body: LookupCustomerRequest) -> Result<(Wanted, Revision), Fault> {
     let mut wrong = Violations::new();
     let reference = wrong.take(decode::optional_customer("customer", body.customer));
     let wanted = match reference {
         Some(Some(reference)) => {
-            let checked = check_ref(reference, &ports.policy).map_err(|fault| fault.within("customer"));
+            let checked = check_ref(reference, policy).map_err(|fault| fault.within("customer"));
             wrong.take(checked).map(Wanted::Reference)
         }
         Some(None) => {
@@ -70,7 +74,7 @@ fn checked(ports: &Ports, body: LookupCustomerRequest) -> Result<(Wanted, Revisi
                 .into_iter()
                 .map(|identifier| Identifier { namespace: identifier.namespace, value: identifier.value })
                 .collect();
-            wrong.take(check_identifiers(&given, &ports.policy)).map(Wanted::Identifiers)
+            wrong.take(check_identifiers(&given, policy)).map(Wanted::Identifiers)
         }
         None => None,
     };

@@ -2,29 +2,32 @@
 
 mod batch_get_customers;
 mod get_customer;
+mod get_identity_policy;
 mod identify;
 mod identify_stream;
+mod identity_policy;
 mod list_customers;
 mod list_identity_history;
 mod list_match_candidates;
 mod lookup_customer;
+mod update_identity_policy;
 
 use std::sync::Arc;
 
 use host::Replies;
-use identity_domain::{Customers, Policy, matching::Matches};
+use identity_domain::{Customers, matching::Matches};
 use rapport_proto::{google::longrunning::Operation, identity::v1::*};
 use terms::{Access, Clock};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::reader::Reader;
+use crate::{policies::Policies, reader::Reader};
 
 /// What the RPCs work with.
 pub(crate) struct Ports {
     pub(crate) customers: Arc<dyn Customers>,
     pub(crate) matches: Arc<dyn Matches>,
     pub(crate) reader: Reader,
-    pub(crate) policy: Arc<Policy>,
+    pub(crate) policies: Policies,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -78,8 +81,6 @@ pub const NOT_YET_SERVED: &[&str] = &[
     rpc!("DecideMatchCandidate"),
     rpc!("RelateCustomers"),
     rpc!("ListRelations"),
-    rpc!("GetIdentityPolicy"),
-    rpc!("UpdateIdentityPolicy"),
     rpc!("TrainMatcher"),
     rpc!("GetMatcher"),
     rpc!("MatchRecords"),
@@ -204,16 +205,16 @@ impl identity_service_server::IdentityService for Handler {
 
     async fn get_identity_policy(
         &self,
-        _: Request<GetIdentityPolicyRequest>,
+        request: Request<GetIdentityPolicyRequest>,
     ) -> Result<Response<GetIdentityPolicyResponse>, Status> {
-        later!("GetIdentityPolicy")
+        unary!(self, request, get_identity_policy)
     }
 
     async fn update_identity_policy(
         &self,
-        _: Request<UpdateIdentityPolicyRequest>,
+        request: Request<UpdateIdentityPolicyRequest>,
     ) -> Result<Response<UpdateIdentityPolicyResponse>, Status> {
-        later!("UpdateIdentityPolicy")
+        unary!(self, request, update_identity_policy)
     }
 
     async fn train_matcher(&self, _: Request<TrainMatcherRequest>) -> Result<Response<Operation>, Status> {

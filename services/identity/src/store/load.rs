@@ -11,6 +11,9 @@
 //!    A customer whom a record resembles is known only after that: it is locked if it is free; if not, the transaction
 //!    starts again and locks it here.
 //!
+//! What stands for a shared identifier, and records without a key of their own that came after it changed hands, are
+//! looked up once that is known; the lock of the identifier is theirs too.
+//!
 //! Whoever merges customers holds their locks, and with them those of everything that resolves to them: aliases are
 //! written under the lock of their survivor, records and edges under that of their source key.
 //!
@@ -19,7 +22,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use data::{Dialect, Sql};
-use identity_domain::{Identify, Lead, Node, RecordId, View};
+use identity_domain::{Identify, Lead, Node, Policy, RecordId, View};
 use sea_orm::DatabaseTransaction;
 use terms::{CustomerId, Fault};
 
@@ -60,23 +63,33 @@ pub(super) async fn load(
     }
     let loading = Loading { conn, sealing, lock: lock == Lock::Yes && conn.dialect() == Dialect::Postgres };
     let mut view = View::new();
-    let customers = loading.leads(&nodes, &mut view).await?;
+    let mut customers = loading.leads(&nodes, &mut view).await?;
     let reserved = if loading.lock { loading.reserve(&nodes, &view).await? } else { Vec::new() };
-    loading.customers(&customers, also, &mut view).await?;
+    let later = commands.iter().flat_map(|command| command.later_nodes(&view));
+    let later: BTreeMap<Key, Node> = later.map(|node| (sealing.key(&node), node)).collect();
+    if !later.is_empty() {
+        customers.extend(Loading { lock: false, ..loading }.leads(&later, &mut view).await?);
+        nodes.extend(later);
+    }
+    let bare = loading.customers(&customers, also, &mut view).await?;
+    if let Some(command) = commands.first().filter(|_| !bare.is_empty()) {
+        loading.anchors(&bare, &command.policy, &mut view).await?;
+    }
     let records = nodes.values().filter(|node| matches!(node, Node::Record(_)));
     let records: BTreeSet<RecordId> = records.filter_map(|node| view.lead(node)).map(|lead| lead.record).collect();
     loading.records(&records, &mut view).await?;
     loading.claims(&records, &nodes, &mut view).await?;
-    if commands.iter().any(Identify::withdraws) {
+    if commands.iter().any(|command| command.needs_records(view.customers())) {
         loading.all_records(&customers, &mut view).await?;
     }
     Ok(Loaded { view, keys: nodes.into_iter().map(|(key, node)| (node, key)).collect(), reserved })
 }
 
-struct Loading<'a> {
-    conn: &'a DatabaseTransaction,
-    sealing: Sealing<'a>,
-    lock: bool,
+#[derive(Clone, Copy)]
+pub(super) struct Loading<'a> {
+    pub(super) conn: &'a DatabaseTransaction,
+    pub(super) sealing: Sealing<'a>,
+    pub(super) lock: bool,
 }
 
 impl Loading<'_> {
@@ -92,7 +105,7 @@ impl Loading<'_> {
             let mut params = self.params();
             let among = params.keys(keys.iter().map(|key| key.to_vec()).collect());
             let sql = format!(
-                "SELECT l.key, l.customer, l.record, {SURVIVOR} FROM lookup l \
+                "SELECT l.key, l.customer, l.record, {SURVIVOR}, l.sharing FROM lookup l \
                  WHERE l.tenant = $1 AND l.key {among} AND l.customer IS NOT NULL{}",
                 if self.lock { " ORDER BY l.key FOR UPDATE OF l" } else { "" },
             );
@@ -106,6 +119,9 @@ impl Loading<'_> {
                     view.add_alias(lead.customer, customer);
                 }
                 view.add_lead(node.clone(), lead);
+                if let (Node::Identifier(identifier), Some(sharing)) = (node, rows::sharing(&row, 4)?) {
+                    view.add_sharing(identifier.clone(), sharing);
+                }
                 customers.insert(customer);
             }
         }
@@ -130,15 +146,16 @@ impl Loading<'_> {
         }
     }
 
-    /// The customers; all of them, or the transaction starts again. `also` are locked if they are still there.
+    /// The customers; all of them, or the transaction starts again. `also` are locked if they are still there. Gives
+    /// those whose anchors are not worked out yet.
     async fn customers(
         &self,
         customers: &BTreeSet<CustomerId>,
         also: &BTreeSet<CustomerId>,
         view: &mut View,
-    ) -> Result<(), Fault> {
+    ) -> Result<BTreeSet<CustomerId>, Fault> {
         let wanted: Vec<CustomerId> = customers.union(also).copied().collect();
-        let mut found = 0;
+        let (mut found, mut bare) = (0, BTreeSet::new());
         for wanted in wanted.chunks(CHUNK) {
             let mut params = self.params();
             let among = params.ids(wanted.iter().copied());
@@ -149,14 +166,40 @@ impl Loading<'_> {
             );
             for row in self.conn.rows(&sql, params.values()).await? {
                 let customer = rows::customer(self.sealing, &row)?;
+                if rows::is_bare(&row)? {
+                    bare.insert(customer.id);
+                }
                 found += usize::from(customers.contains(&customer.id));
                 view.add_customer(customer);
             }
         }
         if found == customers.len() {
-            return Ok(());
+            return Ok(bare);
         }
         Err(data::retry("a customer was merged away by another transaction"))
+    }
+
+    /// Works out the anchors of customers of the time before there were any, from all their edges.
+    pub(super) async fn anchors(&self, customers: &BTreeSet<CustomerId>, policy: &Policy, view: &mut View) -> Result<(), Fault> {
+        let customers: Vec<CustomerId> = customers.iter().copied().collect();
+        for customers in customers.chunks(CHUNK) {
+            let mut params = self.params();
+            let among = params.ids(customers.iter().copied());
+            let sql = format!(
+                "SELECT {}, h.customer FROM ({}) h CROSS JOIN record r CROSS JOIN evidence e \
+                 WHERE r.tenant = $1 AND r.home = h.home AND e.tenant = $1 AND e.record = r.id",
+                rows::CLAIM,
+                homes(&among),
+            );
+            for row in self.conn.rows(&sql, params.values()).await? {
+                let claim = rows::claim(self.sealing, &row)?;
+                let Some(customer) = view.customer(id(&row, 12)?) else { continue };
+                let mut customer = customer.clone();
+                customer.anchors.follow(policy, None, &claim);
+                view.add_customer(customer);
+            }
+        }
+        Ok(())
     }
 
     async fn records(&self, records: &BTreeSet<RecordId>, view: &mut View) -> Result<(), Fault> {

@@ -137,7 +137,7 @@ impl Deciding<'_> {
             }
             let matcher = self.matchers.current(conn, sealing).await?;
             let lock = lock == Lock::Yes && conn.dialect() == Dialect::Postgres;
-            let mut files = SqlFiles { conn, sealing, lock, hints };
+            let mut files = SqlFiles { conn, sealing, lock, hints, policy };
             let about = (&mut batch, &mut verdicts);
             let filing =
                 resemble::resemble(&mut files, &matcher, policy, &mut loaded.view, about, moment).await?;

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 
 use data::{Dialect, Sql};
 use identity_domain::{
-    Anchors, Claim, Customer, CustomerState, HistoryEntry, HistoryQuery, Lead, Observed, Record, RecordId,
+    Anchors, Claim, Customer, CustomerState, HistoryEntry, HistoryQuery, Lead, Node, Observed, Record, RecordId,
+    Sourced,
     list_customers::{ListQuery, SortField},
 };
 use sea_orm::{DatabaseConnection, QueryResult};
@@ -17,7 +18,7 @@ use super::{
     load::{SURVIVOR, homes},
     rows,
     sealed::{Key, Sealing, identifier_key},
-    sql::{CHUNK, Params, column, id, resolved, time},
+    sql::{CHUNK, Params, column, id, optional_id, resolved, time},
 };
 
 /// Reads for one tenant.
@@ -31,22 +32,48 @@ impl Reading<'_> {
         Params::of(self.conn.dialect(), self.sealing.tenant)
     }
 
+    /// Where identifiers lead. One that is shared leads to whoever stands for it, if there is anybody.
     pub(super) async fn leads(&self, identifiers: &[Identifier]) -> Result<Vec<Option<Lead>>, Fault> {
         let Sealing { sealer, tenant } = self.sealing;
         let keys: Vec<Key> = identifiers.iter().map(|i| identifier_key(sealer, tenant, i)).collect();
-        let mut found: HashMap<Vec<u8>, Lead> = HashMap::with_capacity(keys.len());
+        let found = self.leads_of(&keys).await?;
+        let mut leads: Vec<Option<(Lead, bool)>> = keys.iter().map(|key| found.get(key.as_slice()).copied()).collect();
+        let shared: Vec<usize> = leads
+            .iter()
+            .enumerate()
+            .filter(|(_, lead)| lead.is_some_and(|(_, shared)| shared))
+            .map(|(i, _)| i)
+            .collect();
+        if !shared.is_empty() {
+            let node = |place: &usize| identifiers.get(*place).map(|i| self.sealing.key(&Node::Shared(i.clone())));
+            let keys: Vec<Key> = shared.iter().filter_map(node).collect();
+            let found = self.leads_of(&keys).await?;
+            for (place, key) in shared.iter().zip(&keys) {
+                if let Some(lead) = leads.get_mut(*place) {
+                    *lead = found.get(key.as_slice()).copied();
+                }
+            }
+        }
+        Ok(leads.into_iter().map(|lead| lead.map(|(lead, _)| lead)).collect())
+    }
+
+    /// Where keys lead, and whether what is behind them is shared.
+    async fn leads_of(&self, keys: &[Key]) -> Result<HashMap<Vec<u8>, (Lead, bool)>, Fault> {
+        let mut found = HashMap::with_capacity(keys.len());
         for keys in keys.chunks(CHUNK) {
             let mut params = self.params();
             let among = params.keys(keys.iter().map(|key| key.to_vec()).collect());
             let sql = format!(
-                "SELECT l.key, l.customer, l.record, {SURVIVOR} FROM lookup l \
+                "SELECT l.key, l.customer, l.record, {SURVIVOR}, l.sharing FROM lookup l \
                  WHERE l.tenant = $1 AND l.key {among} AND l.customer IS NOT NULL"
             );
             for row in self.conn.rows(&sql, params.values()).await? {
-                found.insert(column(&row, 0)?, Lead { customer: resolved(&row, 1, 3)?, record: id(&row, 2)? });
+                let lead = Lead { customer: resolved(&row, 1, 3)?, record: id(&row, 2)? };
+                let shared = rows::sharing(&row, 4)?.is_some_and(|sharing| sharing.shared);
+                found.insert(column(&row, 0)?, (lead, shared));
             }
         }
-        Ok(keys.iter().map(|key| found.get(key.as_slice()).copied()).collect())
+        Ok(found)
     }
 
     pub(super) async fn resolve(&self, ids: &[CustomerId]) -> Result<Vec<Option<CustomerId>>, Fault> {
@@ -91,10 +118,18 @@ impl Reading<'_> {
             match column::<i32>(&row, 0)? {
                 0 => parts.state = Some(self.state(&row)?),
                 1 => parts.aliases.push(id(&row, 2)?),
-                _ => parts.claims.push((column(&row, 3)?, self.claim(&row)?)),
+                _ => {
+                    let claim = Sourced {
+                        source: column(&row, 3)?,
+                        claim: self.claim(&row)?,
+                        leads: false,
+                        shared: rows::sharing(&row, 12)?.is_some_and(|sharing| sharing.shared),
+                    };
+                    parts.claims.push((claim, optional_id(&row, 11)?));
+                }
             }
         }
-        let customers = parts.into_values().filter_map(|p| Some(Customer::assemble(p.state?, p.claims, p.aliases)));
+        let customers = parts.into_values().filter_map(Parts::assemble);
         Ok(customers.collect())
     }
 
@@ -217,17 +252,29 @@ impl Reading<'_> {
 struct Parts {
     state: Option<CustomerState>,
     aliases: Vec<CustomerId>,
-    claims: Vec<(String, Claim)>,
+    /// With the customer to whom the identifier led when that was written.
+    claims: Vec<(Sourced, Option<CustomerId>)>,
+}
+
+impl Parts {
+    fn assemble(self) -> Option<Customer> {
+        let Self { state, aliases, claims } = self;
+        let state = state?;
+        let here = |lead: CustomerId| lead == state.id || aliases.contains(&lead);
+        let claims = claims.into_iter().map(|(claim, lead)| Sourced { leads: lead.is_some_and(here), ..claim });
+        let claims = claims.collect();
+        Some(Customer::assemble(state, claims, aliases))
+    }
 }
 
 /// Everything of the customers that the query `root` selects, in one statement, so that all of it is of one moment.
 /// The first column says what a row is: 0 a customer, 1 an alias, 2 an edge.
 ///
-/// | | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10 |
-/// |---|---|---|---|---|---|---|---|---|---|---|
-/// | 0 | customer | | | | golden | record_count | created_at | updated_at | version | confidence |
-/// | 1 | customer | alias | | | | | | | | |
-/// | 2 | customer | home | source | namespace | value | first_seen | last_seen | created_at | verified | certainty |
+/// | | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10 | 11 | 12 |
+/// |---|---|---|---|---|---|---|---|---|---|---|---|---|
+/// | 0 | customer | | | | golden | record_count | created_at | updated_at | version | confidence | | |
+/// | 1 | customer | alias | | | | | | | | | | |
+/// | 2 | customer | home | source | namespace | value | first_seen | last_seen | created_at | verified | certainty | leads to | sharing |
 fn whole(dialect: Dialect, root: &str) -> String {
     let (bytes, uuid, double) = match dialect {
         Dialect::Postgres => ("BYTEA", "UUID", "DOUBLE PRECISION"),
@@ -240,18 +287,19 @@ fn whole(dialect: Dialect, root: &str) -> String {
            UNION ALL SELECT a.id, a.customer FROM root CROSS JOIN alias a \
            WHERE a.tenant = $1 AND a.customer = root.id) \
          SELECT 0, c.id, CAST(NULL AS {uuid}), CAST(NULL AS TEXT), CAST(NULL AS TEXT), c.golden, c.record_count, \
-           c.created_at, c.updated_at, c.version, c.confidence \
+           c.created_at, c.updated_at, c.version, c.confidence, CAST(NULL AS {uuid}), CAST(NULL AS {bytes}) \
          FROM root CROSS JOIN customer c WHERE c.tenant = $1 AND c.id = root.id \
          UNION ALL \
          SELECT 1, h.customer, h.id, CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS {bytes}), \
            CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), \
-           CAST(NULL AS {double}) \
+           CAST(NULL AS {double}), CAST(NULL AS {uuid}), CAST(NULL AS {bytes}) \
          FROM home h WHERE h.id <> h.customer \
          UNION ALL \
          SELECT 2, h.customer, r.home, r.source, e.namespace, e.value, e.first_seen, e.last_seen, e.created_at, \
            CASE WHEN e.verified IS NULL THEN CAST(NULL AS BIGINT) WHEN e.verified THEN CAST(1 AS BIGINT) \
-           ELSE CAST(0 AS BIGINT) END, e.certainty \
-         FROM home h CROSS JOIN record r CROSS JOIN evidence e \
+           ELSE CAST(0 AS BIGINT) END, e.certainty, \
+           l.customer, l.sharing \
+         FROM home h CROSS JOIN record r CROSS JOIN evidence e LEFT JOIN lookup l ON l.tenant = e.tenant AND l.key = e.key \
          WHERE r.tenant = $1 AND r.home = h.id AND e.tenant = $1 AND e.record = r.id"
     )
 }

@@ -1,6 +1,6 @@
 //! Rows to domain values.
 
-use identity_domain::{Anchors, Claim, CustomerState, HistoryEntry, HistoryKind, Observed, Record};
+use identity_domain::{Anchors, Claim, CustomerState, HistoryEntry, HistoryKind, Observed, Record, Sharing};
 use sea_orm::QueryResult;
 use terms::{CustomerId, Fault, Identifier, Timestamp};
 
@@ -28,6 +28,17 @@ pub(super) fn customer(sealing: Sealing<'_>, row: &QueryResult) -> Result<Custom
             None => Anchors::default(),
         },
     })
+}
+
+/// Whether the row has no anchors yet.
+pub(super) fn is_bare(row: &QueryResult) -> Result<bool, Fault> {
+    Ok(column::<Option<Vec<u8>>>(row, 7)?.is_none())
+}
+
+/// `lookup.sharing`.
+pub(super) fn sharing(row: &QueryResult, place: usize) -> Result<Option<Sharing>, Fault> {
+    let stored: Option<Vec<u8>> = column(row, place)?;
+    stored.map(|json| serde_json::from_slice(&json).map_err(Fault::internal)).transpose()
 }
 
 /// A stored count.

@@ -1,6 +1,6 @@
 //! Writes what a group of commands changed: each table once, however many commands there were.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use data::{Sql, sql::insert_rows};
 use identity_domain::{Batch, HistoryEntry, Node, View};
@@ -152,20 +152,36 @@ impl Saving<'_> {
                     verified_record_time, first_seen, last_seen, certainty, actor, created_at)";
         let then = "ON CONFLICT (tenant, record, key) DO UPDATE SET verified = excluded.verified, \
                     verified_observed_at = excluded.verified_observed_at, \
-                    verified_record_time = excluded.verified_record_time, \
+                    verified_record_time = excluded.verified_record_time, certainty = excluded.certainty, \
                     first_seen = excluded.first_seen, last_seen = excluded.last_seen";
         insert_rows(self.conn, into, rows, then).await.map(drop)
     }
 
     async fn leads(&self) -> Result<(), Fault> {
-        let mut rows = Vec::with_capacity(self.batch.leads.len());
-        for (node, lead) in &self.batch.leads {
-            let key = self.loaded.keys.get(node).ok_or_else(|| Fault::internal("a new lead has no key"))?;
-            rows.push(vec![self.tenant(), key.to_vec().into(), lead.customer.uuid().into(), lead.record.uuid().into()]);
+        let new = self.batch.leads.iter().map(|(node, _)| node.clone());
+        let seen = self.batch.sharings.iter().map(|identifier| Node::Identifier(identifier.clone()));
+        let nodes: BTreeSet<Node> = new.chain(seen).collect();
+        let mut rows = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let lead = self.view().lead(&node).ok_or_else(|| Fault::internal("a changed lead is gone"))?;
+            let sharing = match &node {
+                Node::Identifier(identifier) => self.view().sharing(identifier),
+                Node::Record(_) | Node::Shared(_) => None,
+            };
+            let sharing = sharing.map(serde_json::to_vec).transpose().map_err(Fault::internal)?;
+            let key = self.loaded.keys.get(&node).copied().unwrap_or_else(|| self.sealing.key(&node));
+            rows.push(vec![
+                self.tenant(),
+                key.to_vec().into(),
+                lead.customer.uuid().into(),
+                lead.record.uuid().into(),
+                sharing.into(),
+            ]);
         }
         // On PostgreSQL the row is there already, without a customer, to hold the lock.
-        let then = "ON CONFLICT (tenant, key) DO UPDATE SET customer = excluded.customer, record = excluded.record";
-        insert_rows(self.conn, "lookup (tenant, key, customer, record)", rows, then).await.map(drop)
+        let then = "ON CONFLICT (tenant, key) DO UPDATE SET customer = excluded.customer, record = excluded.record, \
+                    sharing = excluded.sharing";
+        insert_rows(self.conn, "lookup (tenant, key, customer, record, sharing)", rows, then).await.map(drop)
     }
 
     async fn history(&self) -> Result<(), Fault> {

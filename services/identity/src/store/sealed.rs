@@ -10,7 +10,7 @@ use terms::{CustomerId, Fault, Identifier, Tenant};
 /// The key of a row of `lookup`.
 pub(super) type Key = [u8; 32];
 
-/// The key under which a node is found. Names of namespaces hold no colon, so the three sorts do not meet.
+/// The key under which a node is found. Names of namespaces hold no colon, so the sorts do not meet.
 pub(super) fn key(sealer: &Sealer, tenant: &Tenant, node: &Node) -> Key {
     match node {
         Node::Identifier(identifier) => identifier_key(sealer, tenant, identifier),
@@ -18,11 +18,21 @@ pub(super) fn key(sealer: &Sealer, tenant: &Tenant, node: &Node) -> Key {
             sealer.lookup_key(tenant, &format!("source:{source}"), given)
         }
         Node::Record(RecordKey { source, key: SourceKey::Identifiers(identifiers) }) => {
-            // Neither namespaces nor values hold a NUL.
-            let parts: Vec<&str> = identifiers.iter().flat_map(|i| [i.namespace.as_str(), i.value.as_str()]).collect();
-            sealer.lookup_key(tenant, &format!("keyless:{source}"), &parts.join("\0"))
+            sealer.lookup_key(tenant, &format!("keyless:{source}"), &joined(identifiers))
+        }
+        Node::Record(RecordKey { source, key: SourceKey::Later(identifiers, epoch) }) => {
+            sealer.lookup_key(tenant, &format!("keyless:{source}:{epoch}"), &joined(identifiers))
+        }
+        Node::Shared(Identifier { namespace, value }) => {
+            sealer.lookup_key(tenant, &format!("shared:{namespace}"), value)
         }
     }
+}
+
+/// Neither namespaces nor values hold a NUL.
+fn joined(identifiers: &[Identifier]) -> String {
+    let parts: Vec<&str> = identifiers.iter().flat_map(|i| [i.namespace.as_str(), i.value.as_str()]).collect();
+    parts.join("\0")
 }
 
 /// The key of an identifier that is normalised.
@@ -129,8 +139,12 @@ mod tests {
         let keys = [
             key(&sealer, &tenant, &Node::Identifier(identifier.clone())),
             key(&sealer, &tenant, &record(SourceKey::Given("7".to_owned()))),
-            key(&sealer, &tenant, &record(SourceKey::Identifiers(vec![identifier]))),
+            key(&sealer, &tenant, &record(SourceKey::Identifiers(vec![identifier.clone()]))),
+            key(&sealer, &tenant, &record(SourceKey::Later(vec![identifier.clone()], 1))),
+            key(&sealer, &tenant, &Node::Shared(identifier)),
         ];
-        assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
+        for (i, key) in keys.iter().enumerate() {
+            assert!(!keys[..i].contains(key), "{i}");
+        }
     }
 }

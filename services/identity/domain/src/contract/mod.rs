@@ -1,6 +1,7 @@
 //! The exam that every store of identity sits. Each case has a tenant of its own, so they need no cleaning between.
 
 mod concurrency;
+mod guards;
 mod identify;
 mod matching;
 mod reads;
@@ -12,11 +13,13 @@ use terms::{Caller, CustomerId, Identifier, Once, Tenant, Timestamp};
 
 pub use self::{
     concurrency::{one_person_from_every_order, two_clients_one_person},
+    guards::one_of_two_gets_the_last_place,
     matching::any_order_ends_in_the_batch,
 };
 use crate::{
     customer::Customer,
     identify::{ClaimInput, Identified, Identify, IdentifyInput},
+    policy::Policy,
     ports::Customers,
 };
 
@@ -26,6 +29,7 @@ use crate::{
 /// When the store fails.
 pub async fn run(store: Arc<dyn Customers>) {
     identify::run(&*store).await;
+    guards::run(&*store).await;
     reads::run(&*store).await;
     matching::run(&*store).await;
 }
@@ -42,20 +46,21 @@ fn at(seconds: i64) -> Timestamp {
 
 /// A record of `webshop` that claims `namespace:value` identifiers.
 #[derive(Clone)]
-struct Given(IdentifyInput);
+struct Given(IdentifyInput, Arc<Policy>);
 
 fn given(identifiers: &[&str]) -> Given {
     let identifiers = identifiers.iter().map(|text| {
         let (namespace, value) = text.split_once(':').expect("namespace:value");
         ClaimInput { namespace: namespace.to_owned(), value: value.to_owned(), verified: None }
     });
-    Given(IdentifyInput {
+    let input = IdentifyInput {
         source: "webshop".to_owned(),
         identifiers: identifiers.collect(),
         observed_at: Some(at(0)),
         create_if_missing: true,
         ..IdentifyInput::default()
-    })
+    };
+    Given(input, Arc::default())
 }
 
 impl Given {
@@ -87,13 +92,18 @@ impl Given {
         self
     }
 
+    fn under(mut self, policy: &Arc<Policy>) -> Self {
+        self.1 = policy.clone();
+        self
+    }
+
     fn validate_only(mut self) -> Self {
         self.0.validate_only = true;
         self
     }
 
     fn command(self) -> Identify {
-        Identify::check(self.0, &Arc::default(), Timestamp::from_seconds(2_000_000_000)).expect("a right command")
+        Identify::check(self.0, &self.1, Timestamp::from_seconds(2_000_000_000)).expect("a right command")
     }
 
     async fn identify(self, store: &dyn Customers, caller: &Caller) -> Identified {

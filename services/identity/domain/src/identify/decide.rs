@@ -1,60 +1,66 @@
 //! What an `Identify` changes: pure, but for the ids that it makes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use terms::{CustomerId, Fault, Reason};
+use terms::{CustomerId, Fault, Identifier, Reason};
 
-use super::{CERTAIN, Identify};
+use super::{
+    CERTAIN, Identify,
+    link::{Fate, Links, link},
+};
 use crate::{
     anchors::Anchors,
     golden::Golden,
     history::{Detail, HistoryEntry, HistoryId, HistoryKind},
     identify::verdict::{Evidence, Guard, Identified, MatchReason, Refusal},
     record::{Claim, Facts, Observed, Record, SourceKey},
-    view::{Change, CustomerState, Lead, Merge, Moment, Node, View},
+    view::{Change, CustomerState, Lead, Merge, Moment, Node, Sharing, Touched, View},
 };
 
 /// Decides what a command changes; `None`: nothing at all.
 ///
 /// The survivor of a merge is the oldest customer (by time of creation, then id): the id that others hold longest
-/// keeps its meaning. Confidence is the certainty of the weakest evidence that holds the customer together; unique
-/// identifiers and source keys are certain by policy, so it is 1.
+/// keeps its meaning. Confidence is the certainty of the weakest evidence that holds the customer together; identifiers
+/// and source keys are certain by policy, so it is 1.
 ///
 /// # Errors
-/// [`Reason::CustomerNotFound`] when nobody is found and the command does not allow to create.
+/// When nobody is found and the command does not allow to create: [`Reason::IdentifiersRefused`] if guards refused what
+/// would have led to somebody, else [`Reason::CustomerNotFound`].
 pub fn decide(view: &View, command: &Identify, moment: Moment<'_>) -> Result<(Option<Change>, Identified), Fault> {
-    let deciding = Deciding { view, command, moment };
-    let found = deciding.found()?;
-    if found.is_empty() && !command.create_if_missing {
-        return Err(Fault::new(
+    let links = link(view, command)?;
+    if links.joined.is_empty() && !command.create_if_missing {
+        return Err(nobody(command, &links.refusals));
+    }
+    let mut found = links.joined.clone();
+    found.sort_by_key(|customer| (customer.created_at, customer.id));
+    let deciding = Deciding { view, command, moment, links };
+    Ok(deciding.change(&found))
+}
+
+fn nobody(command: &Identify, refusals: &[Refusal]) -> Fault {
+    if refusals.is_empty() {
+        return Fault::new(
             Reason::CustomerNotFound,
             "none of the identifiers and no source record id leads to a customer; leave `create_if_missing` unset to \
              create one",
-        ));
+        );
     }
-    Ok(deciding.change(&found))
+    let refused = refusals.iter().filter_map(|refusal| command.claims.get(refusal.claim?));
+    let namespaces: BTreeSet<&str> = refused.map(|claim| claim.identifier.namespace.as_str()).collect();
+    let message = "guards refused every identifier that leads to a customer; leave `create_if_missing` unset to create \
+                   one, or ask with `validate_only` why";
+    let namespaces: Vec<&str> = namespaces.into_iter().collect();
+    Fault::new(Reason::IdentifiersRefused, message).with("namespaces", namespaces.join(","))
 }
 
 struct Deciding<'a> {
     view: &'a View,
     command: &'a Identify,
     moment: Moment<'a>,
+    links: Links<'a>,
 }
 
-impl<'a> Deciding<'a> {
-    /// The customers that the command leads to, the survivor first.
-    fn found(&self) -> Result<Vec<&'a CustomerState>, Fault> {
-        let mut found: Vec<&CustomerState> = Vec::new();
-        for lead in self.command.nodes().filter_map(|node| self.view.lead(&node)) {
-            let id = self.view.resolve(lead.customer);
-            if found.iter().all(|known| known.id != id) {
-                found.push(self.view.customer(id).ok_or_else(|| Fault::internal("a lead points at no customer"))?);
-            }
-        }
-        found.sort_by_key(|customer| (customer.created_at, customer.id));
-        Ok(found)
-    }
-
+impl Deciding<'_> {
     fn change(&self, found: &[&CustomerState]) -> (Option<Change>, Identified) {
         let (survivor, losers) = match found {
             [first, rest @ ..] => (Some(*first), rest),
@@ -67,36 +73,42 @@ impl<'a> Deciding<'a> {
         let golden_before = customer.golden.clone();
         self.gather(&mut customer, losers, before.as_ref(), &record, found);
         let changed_traits = customer.golden.differing(&golden_before);
+        let (sharings, touched) = self.sharings(customer.id);
+        let leads = self.leads(Lead { customer: customer.id, record: record.id });
         let visible = before.is_none()
             || edges_changed
             || !losers.is_empty()
             || !changed_traits.is_empty()
+            || self.moves()
             || customer.golden.kind() != golden_before.kind();
         if visible {
             customer.updated_at = self.moment.now;
             customer.version += 1;
         }
         let merged = self.merges(losers, customer.id);
+        let refused = self.refused(&lost);
         let reply = Identified {
             customer: Some(customer.id),
             created: survivor.is_none(),
             confidence: customer.confidence,
             matched_by: self.matches(),
             merged: merged.iter().map(|merge| merge.loser).collect(),
-            refused: self.refusals(&lost),
+            refused: refused.clone(),
             record: Some(record.id),
             candidates: Vec::new(),
         };
-        if !visible && claims.is_empty() && before.as_ref() == Some(&record) {
+        let nothing = !visible && claims.is_empty() && sharings.is_empty() && leads.is_empty();
+        if nothing && before.as_ref() == Some(&record) && survivor == Some(&customer) {
             return (None, reply);
         }
-        let lead = Lead { customer: customer.id, record: record.id };
         let change = Change {
             created: survivor.is_none(),
             visible,
-            history: self.history(&customer, &record, before.is_none(), &merged),
+            history: self.history(&customer, &record, before.is_none(), &merged, &refused),
             changed_namespaces: self.new_namespaces(customer.id),
-            leads: self.nodes_without_lead().map(|node| (node, lead)).collect(),
+            leads,
+            sharings,
+            touched,
             observed_at: self.command.observed_at,
             customer,
             merged,
@@ -110,7 +122,7 @@ impl<'a> Deciding<'a> {
     fn fresh(&self) -> CustomerState {
         CustomerState {
             id: self.moment.ids.next(),
-            golden: Golden::default(),
+            golden: Golden::new(&self.command.policy),
             anchors: Anchors::default(),
             record_count: 0,
             confidence: CERTAIN,
@@ -125,8 +137,7 @@ impl<'a> Deciding<'a> {
         let command = self.command;
         let traits = command.traits.iter().map(|(name, value)| (name.clone(), self.observed(value.clone())));
         let said = Facts { traits: traits.collect(), kind: command.kind.map(|kind| self.observed(kind)) };
-        let lead = self.view.lead(&Node::Record(command.key.clone()));
-        if let Some(before) = lead.and_then(|lead| self.view.record(lead.record)) {
+        if let Some(before) = self.links.record_lead.and_then(|lead| self.view.record(lead.record)) {
             let mut record = before.clone();
             let lost = record.facts.absorb(said);
             record.observed_at = record.observed_at.max(command.observed_at);
@@ -137,7 +148,7 @@ impl<'a> Deciding<'a> {
             source: command.key.source.clone(),
             source_record_id: match &command.key.key {
                 SourceKey::Given(key) => Some(key.clone()),
-                SourceKey::Identifiers(_) => None,
+                SourceKey::Identifiers(_) | SourceKey::Later(..) => None,
             },
             home: customer,
             facts: said,
@@ -151,18 +162,22 @@ impl<'a> Deciding<'a> {
         Observed { value, observed_at: self.command.observed_at, record_time: self.moment.now }
     }
 
+    fn fate(&self, place: usize) -> Fate {
+        self.links.fates.get(place).copied().unwrap_or(Fate::Dropped)
+    }
+
     /// The edges that are new or changed, and whether readers see a difference.
     fn claims(&self, record: &Record) -> (Vec<Claim>, bool) {
         let mut changed = Vec::new();
         let mut visible = false;
-        for claim in self.command.claims.iter().filter(|claim| !claim.blocked) {
+        for (place, claim) in self.command.usable() {
             let new = Claim {
                 identifier: claim.identifier.clone(),
                 raw_value: claim.raw_value.clone(),
                 verified: claim.verified.map(|verified| self.observed(verified)),
                 first_seen: self.command.observed_at,
                 last_seen: self.command.observed_at,
-                certainty: CERTAIN,
+                certainty: if self.fate(place) == Fate::Refused { 0.0 } else { CERTAIN },
                 actor: self.moment.actor.to_owned(),
                 created_at: self.moment.now,
             };
@@ -180,6 +195,73 @@ impl<'a> Deciding<'a> {
         (changed, visible)
     }
 
+    /// Where nodes lead for the first time, or from now on.
+    fn leads(&self, lead: Lead) -> Vec<(Node, Lead)> {
+        let mut leads = Vec::new();
+        if self.links.record_lead.is_none() {
+            leads.push((self.links.record_node.clone(), lead));
+        }
+        for (place, claim) in self.command.usable() {
+            let node = Node::Identifier(claim.identifier.clone());
+            match self.fate(place) {
+                Fate::Links if self.view.lead(&node).is_none() => leads.push((node, lead)),
+                Fate::Moves => leads.push((node, lead)),
+                Fate::Links | Fate::Refused | Fate::Dropped => {}
+            }
+            let shared = Node::Shared(claim.identifier.clone());
+            if self.links.anonymous && self.view.lead(&shared).is_none() {
+                leads.push((shared, lead));
+            }
+        }
+        leads
+    }
+
+    /// Whether a value leaves another customer for this one.
+    fn moves(&self) -> bool {
+        self.links.fates.contains(&Fate::Moves)
+    }
+
+    /// With whom values were seen, where that changed; and the customers who lost one by it.
+    fn sharings(&self, customer: CustomerId) -> (Vec<(Identifier, Sharing)>, Vec<Touched>) {
+        let (mut changed, mut touched) = (Vec::new(), BTreeMap::new());
+        for (place, claim) in self.command.usable() {
+            let identifier = &claim.identifier;
+            let Some(rules) = self.command.policy.rules(&identifier.namespace) else { continue };
+            let known = self.view.sharing(identifier);
+            let lead = self.view.lead(&Node::Identifier(identifier.clone()));
+            let holder = lead.map(|lead| self.view.resolve(lead.customer));
+            let mut now = known.cloned().unwrap_or_default();
+            let mut lost = false;
+            match self.fate(place) {
+                Fate::Moves => {
+                    now.epoch += 1;
+                    now.last_seen = self.command.observed_at;
+                    lost = true;
+                }
+                Fate::Links if rules.moves() => now.last_seen = now.last_seen.max(self.command.observed_at),
+                Fate::Refused if !now.shared && rules.max_customers_per_value > 0 && holder.is_some() => {
+                    now.seen.insert(customer);
+                    // The holder is one of those with whom it was seen.
+                    if now.seen.len() >= rules.max_customers_per_value as usize {
+                        (now.shared, now.epoch) = (true, now.epoch + 1);
+                        lost = true;
+                    }
+                }
+                Fate::Links | Fate::Refused | Fate::Dropped => {}
+            }
+            if known != Some(&now) && now != Sharing::default() {
+                changed.push((identifier.clone(), now));
+            }
+            if let Some(loser) = holder.filter(|id| lost && *id != customer).and_then(|id| self.view.customer(id)) {
+                let now = || CustomerState { updated_at: self.moment.now, version: loser.version + 1, ..loser.clone() };
+                let entry = touched.entry(loser.id);
+                let entry = entry.or_insert_with(|| Touched { customer: now(), namespaces: BTreeSet::new() });
+                entry.namespaces.insert(identifier.namespace.clone());
+            }
+        }
+        (changed, touched.into_values().collect())
+    }
+
     /// Brings the survivor's state up to what its records, the losers' and this one say together.
     fn gather(
         &self,
@@ -189,23 +271,32 @@ impl<'a> Deciding<'a> {
         record: &Record,
         found: &[&CustomerState],
     ) {
+        let policy = &self.command.policy;
+        let mut known = Ok(());
         for loser in losers {
-            customer.golden.absorb(loser.golden.clone());
+            known = known.and(customer.golden.absorb(policy, loser.golden.clone()));
             customer.record_count = customer.record_count.saturating_add(loser.record_count);
             customer.confidence = customer.confidence.min(loser.confidence);
         }
         customer.record_count = customer.record_count.saturating_add(u32::from(before.is_none()));
         let nothing = Facts::default();
-        if customer.golden.update(before.map_or(&nothing, |b| &b.facts), record).is_err() {
-            // The value that held was withdrawn: ask every record who is next.
+        let known = known.and_then(|()| customer.golden.update(policy, before.map_or(&nothing, |b| &b.facts), record));
+        if known.is_err() {
+            // The value that held was withdrawn, or another strategy holds: ask every record who is next.
             let customers: Vec<_> = found.iter().map(|customer| customer.id).collect();
             let others = self.view.records_of(&customers).filter(|other| other.id != record.id);
-            customer.golden = Golden::of(others.chain(std::iter::once(record)));
+            customer.golden = Golden::of(policy, others.chain(std::iter::once(record)));
         }
     }
 
     /// The anchors of the survivor with those of the losers and the edges that changed.
-    fn anchors(&self, customer: &CustomerState, losers: &[&CustomerState], record: &Record, changed: &[Claim]) -> Anchors {
+    fn anchors(
+        &self,
+        customer: &CustomerState,
+        losers: &[&CustomerState],
+        record: &Record,
+        changed: &[Claim],
+    ) -> Anchors {
         let mut anchors = customer.anchors.clone();
         for loser in losers {
             anchors.absorb(&loser.anchors);
@@ -228,40 +319,41 @@ impl<'a> Deciding<'a> {
 
     /// The evidence, the source's own key first.
     fn matches(&self) -> Vec<MatchReason> {
-        let reasons = self.command.nodes().enumerate().filter_map(|(i, node)| {
-            let lead = self.view.lead(&node)?;
-            let evidence = match (i, &self.command.key.key) {
-                (0, SourceKey::Given(_)) => Evidence::SourceKey,
-                // A key made of the identifiers says nothing that they do not say themselves.
-                (0, SourceKey::Identifiers(_)) => return None,
-                _ => {
-                    let claimed = |claim: &super::CheckedClaim| Node::Identifier(claim.identifier.clone()) == node;
-                    Evidence::Identifier(self.command.claims.iter().position(claimed)?)
-                }
+        let reason = |evidence, lead: Lead| MatchReason { evidence, record: lead.record, probability: CERTAIN };
+        // A key made of the identifiers says nothing that they do not say themselves.
+        let given = matches!(self.command.key.key, SourceKey::Given(_));
+        let own = self.links.record_lead.filter(|_| given).map(|lead| reason(Evidence::SourceKey, lead));
+        let shared = self.command.usable().filter_map(|(place, claim)| {
+            let node = match self.fate(place) {
+                Fate::Links => Node::Identifier(claim.identifier.clone()),
+                Fate::Refused if self.links.anonymous => Node::Shared(claim.identifier.clone()),
+                Fate::Refused | Fate::Moves | Fate::Dropped => return None,
             };
-            Some(MatchReason { evidence, record: lead.record, probability: CERTAIN })
+            self.view.lead(&node).map(|lead| reason(Evidence::Identifier(place), lead))
         });
-        reasons.collect()
+        own.into_iter().chain(shared).collect()
     }
 
-    fn nodes_without_lead(&self) -> impl Iterator<Item = Node> {
-        self.command.nodes().filter(|node| self.view.lead(node).is_none())
-    }
-
-    /// Whether the node leads to `customer` already.
-    fn leads_to(&self, node: &Node, customer: CustomerId) -> bool {
-        self.view.lead(node).is_some_and(|lead| self.view.resolve(lead.customer) == customer)
+    /// The nodes of the command that lead to `customer`, by what they are called in a history.
+    fn evidence_of(&self, customer: CustomerId) -> BTreeSet<String> {
+        let leads_there = |lead: Option<Lead>| lead.is_some_and(|lead| self.view.resolve(lead.customer) == customer);
+        let own = leads_there(self.links.record_lead).then(|| "source key".to_owned());
+        let shared = self.command.usable().filter(|(place, claim)| {
+            let shared = self.links.anonymous && leads_there(self.view.lead(&Node::Shared(claim.identifier.clone())));
+            let lead = self.view.lead(&Node::Identifier(claim.identifier.clone()));
+            shared || (self.fate(*place) == Fate::Links && leads_there(lead))
+        });
+        own.into_iter().chain(shared.map(|(_, claim)| claim.identifier.namespace.clone())).collect()
     }
 
     /// Namespaces in which the customer has an identifier that it did not have.
     fn new_namespaces(&self, customer: CustomerId) -> Vec<String> {
-        let came = self.command.nodes().filter(|node| !self.leads_to(node, customer));
-        let names: BTreeSet<String> = came
-            .filter_map(|node| match node {
-                Node::Identifier(identifier) => Some(identifier.namespace),
-                Node::Record(_) => None,
-            })
-            .collect();
+        let came = self.command.usable().filter(|(place, claim)| {
+            let lead = self.view.lead(&Node::Identifier(claim.identifier.clone()));
+            let known = lead.is_some_and(|lead| self.view.resolve(lead.customer) == customer);
+            matches!(self.fate(*place), Fate::Links | Fate::Moves) && !known
+        });
+        let names: BTreeSet<String> = came.map(|(_, claim)| claim.identifier.namespace.clone()).collect();
         names.into_iter().collect()
     }
 
@@ -271,14 +363,15 @@ impl<'a> Deciding<'a> {
         record: &Record,
         new_record: bool,
         merged: &[Merge],
+        refused: &[Refusal],
     ) -> Vec<HistoryEntry> {
-        let entry = |id: HistoryId, kind, other, reason| HistoryEntry {
+        let entry = |id: HistoryId, kind, other, reason, detail: Detail| HistoryEntry {
             id,
             kind,
             customer: customer.id,
             other,
             record: Some(record.id),
-            detail: Detail { occurred_at: Some(self.command.observed_at), ..Detail::default() },
+            detail: Detail { occurred_at: Some(self.command.observed_at), ..detail },
             actor: self.moment.actor.to_owned(),
             reason,
             at: self.moment.now,
@@ -290,46 +383,54 @@ impl<'a> Deciding<'a> {
             } else {
                 (HistoryKind::Link, self.shared(customer.id))
             };
-            entries.push(entry(self.moment.ids.next(), kind, None, reason));
+            entries.push(entry(self.moment.ids.next(), kind, None, reason, Detail::default()));
         }
-        let merges = merged.iter().map(|m| entry(m.id, HistoryKind::Merge, Some(m.loser), self.shared(m.loser)));
+        let merges = merged
+            .iter()
+            .map(|m| entry(m.id, HistoryKind::Merge, Some(m.loser), self.shared(m.loser), Detail::default()));
         entries.extend(merges);
+        for refusal in refused.iter().filter(|refusal| self.is_news(refusal, record, new_record)) {
+            let claim = refusal.claim.and_then(|place| self.command.claims.get(place));
+            let namespace = claim.map_or("", |claim| claim.identifier.namespace.as_str());
+            let detail = Detail {
+                identifier: claim.map(|claim| claim.identifier.clone()),
+                guard: Some(refusal.guard),
+                sentence: refusal.detail.clone(),
+                in_review: refusal.in_review,
+                ..Detail::default()
+            };
+            let reason = format!("refused by {} {namespace}", refusal.guard.as_str()).trim_end().to_owned();
+            let other = refusal.customer.filter(|id| *id != customer.id);
+            entries.push(entry(self.moment.ids.next(), HistoryKind::Refuse, other, reason, detail));
+        }
         entries
+    }
+
+    /// Whether the history does not know a refusal yet: a record that is seen again is refused again, and tells nothing
+    /// new.
+    fn is_news(&self, refusal: &Refusal, record: &Record, new_record: bool) -> bool {
+        match refusal.claim.and_then(|place| self.command.claims.get(place)) {
+            Some(claim) if !claim.blocked => self.view.claim(record.id, &claim.identifier).is_none(),
+            Some(_) => new_record,
+            None => true,
+        }
     }
 
     /// Which evidence of the command leads to `customer`: in namespaces, without values.
     fn shared(&self, customer: CustomerId) -> String {
-        let names: BTreeSet<String> = self
-            .command
-            .nodes()
-            .filter(|node| self.leads_to(node, customer))
-            .map(|node| match node {
-                Node::Identifier(identifier) => identifier.namespace,
-                Node::Record(_) => "source key".to_owned(),
-            })
-            .collect();
-        format!("shares {}", names.into_iter().collect::<Vec<_>>().join(", "))
+        format!("shares {}", self.evidence_of(customer).into_iter().collect::<Vec<_>>().join(", "))
     }
 
-    /// What guards refused.
-    fn refusals(&self, lost: &[String]) -> Vec<Refusal> {
-        let blocked = self.command.claims.iter().enumerate().filter(|(_, claim)| claim.blocked);
-        let mut refusals: Vec<Refusal> = blocked
-            .map(|(place, claim)| Refusal {
-                claim: Some(place),
-                ..Refusal::new(
-                    Guard::BlockedValue,
-                    format!("this value of {} stands for no value; it was not taken", claim.identifier.namespace),
-                )
-            })
-            .collect();
+    /// What guards refused, and what a newer observation kept.
+    fn refused(&self, lost: &[String]) -> Vec<Refusal> {
+        let mut refused = self.links.refusals.clone();
         if !lost.is_empty() {
             let detail = format!(
                 "a newer observation of this record is stored and keeps its values of {} trait(s); the rest was taken",
                 lost.len()
             );
-            refusals.push(Refusal::new(Guard::StaleRecord, detail));
+            refused.push(Refusal::new(Guard::StaleRecord, detail));
         }
-        refusals
+        refused
     }
 }

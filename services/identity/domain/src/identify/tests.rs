@@ -11,9 +11,11 @@ use terms::{Clock, CustomerId, FixedClock, Ids, Reason, Timestamp};
 
 use super::{ClaimInput, Identify, IdentifyInput};
 use crate::{
+    anchors::Anchors,
     customer::Kind,
     golden::Golden,
     identify_stream::identify_all,
+    policy::Policy,
     record::Record,
     view::{Moment, View},
 };
@@ -23,12 +25,14 @@ const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 /// What can be said of a call without the ids that depend on its run.
 fn input() -> impl Strategy<Value = IdentifyInput> {
     let identifiers = prop::collection::btree_set((0..3u8, 0..4u8), 0..3);
-    let value = prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), (0..5).prop_map(Value::from)];
+    let text = "x{1,4}".prop_map(Value::from);
+    let value = prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), (0..5).prop_map(Value::from), text];
     let traits = prop::collection::btree_map("[ab]", value, 0..3);
-    let kind = prop::option::of(prop::sample::select(vec![Kind::Person, Kind::Household, Kind::Organization]));
-    (0..2u8, 0..5u8, identifiers, traits, kind, any::<bool>()).prop_map(
+    // One kind, or none: what is of different kinds is never joined.
+    let kind = prop::option::of(Just(Kind::Household));
+    (0..3u8, 0..5u8, identifiers, traits, kind, any::<bool>()).prop_map(
         |(source, key, identifiers, traits, kind, keyed)| IdentifyInput {
-            source: format!("s{source}"),
+            source: if source == 2 { "manual".to_owned() } else { format!("s{source}") },
             source_record_id: if keyed || identifiers.is_empty() { format!("r{key}") } else { String::new() },
             identifiers: identifiers
                 .into_iter()
@@ -48,16 +52,30 @@ fn input() -> impl Strategy<Value = IdentifyInput> {
 
 /// Calls, each observed at an instant of its own, and an order to make them in.
 fn calls() -> impl Strategy<Value = (Vec<Identify>, Vec<usize>)> {
-    prop::collection::vec(input(), 1..12).prop_flat_map(|inputs| {
-        let commands: Vec<_> = inputs.into_iter().enumerate().map(|(i, input)| command(input, i)).collect();
+    (prop::collection::vec(input(), 1..12), survivorship()).prop_flat_map(|(inputs, policy)| {
+        let policy = Arc::new(policy);
+        let commands: Vec<_> = inputs.into_iter().enumerate().map(|(i, input)| command(input, i, &policy)).collect();
         let order: Vec<usize> = (0..commands.len()).collect();
         (Just(commands), Just(order).prop_shuffle())
     })
 }
 
-fn command(mut input: IdentifyInput, second: usize) -> Identify {
+/// Any way to choose golden values.
+fn survivorship() -> impl Strategy<Value = Policy> {
+    use crate::policy::Strategy as Choice;
+    let any = vec![Choice::MostRecent, Choice::MostTrusted, Choice::MostFrequent, Choice::Longest, Choice::Manual];
+    let any = prop::sample::select(any);
+    (any.clone(), any).prop_map(|(default, of_a)| Policy {
+        default_survivorship: default,
+        survivorship: [("a".to_owned(), of_a)].into(),
+        source_ranking: vec!["s1".to_owned(), "s0".to_owned()],
+        ..Policy::default()
+    })
+}
+
+fn command(mut input: IdentifyInput, second: usize, policy: &Arc<Policy>) -> Identify {
     input.observed_at = Some(Timestamp::from_seconds(1_700_000_000 + second as i64));
-    Identify::check(input, &Arc::default(), NOW).expect("a right command")
+    Identify::check(input, policy, NOW).expect("a right command")
 }
 
 /// Makes the calls in groups of `group`.
@@ -71,7 +89,11 @@ fn run(commands: &[Identify], group: usize) -> View {
         let (verdicts, _) = identify_all(&mut view, commands, moment);
         assert!(verdicts.iter().all(Result::is_ok));
         for customer in view.customers() {
-            assert_eq!(customer.golden, Golden::of(records_of(&view, customer.id)), "kept and computed anew");
+            let policy = &commands[0].policy;
+            assert_eq!(customer.golden, Golden::of(policy, records_of(&view, customer.id)), "kept and computed anew");
+            let records: BTreeSet<_> = records_of(&view, customer.id).map(|record| record.id).collect();
+            let edges = view.claims().filter(|(record, _)| records.contains(record)).map(|(_, claim)| claim);
+            assert_eq!(customer.anchors, Anchors::of(policy, edges), "kept and computed anew");
             assert_eq!(customer.record_count as usize, records_of(&view, customer.id).count());
         }
     }

@@ -52,4 +52,10 @@ pub trait Files: Send {
     /// # Errors
     /// What the store says.
     async fn customers(&mut self, view: &mut View, customers: &BTreeSet<CustomerId>) -> Result<(), Fault>;
+
+    /// Adds every record of these customers to the view; those that are there stay as they are.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn whole(&mut self, view: &mut View, customers: &BTreeSet<CustomerId>) -> Result<(), Fault>;
 }

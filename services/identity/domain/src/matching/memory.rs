@@ -118,4 +118,8 @@ impl Files for MemoryFiles {
     async fn customers(&mut self, _view: &mut View, _customers: &BTreeSet<CustomerId>) -> Result<(), Fault> {
         Ok(())
     }
+
+    async fn whole(&mut self, _view: &mut View, _customers: &BTreeSet<CustomerId>) -> Result<(), Fault> {
+        Ok(())
+    }
 }

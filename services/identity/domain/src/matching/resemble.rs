@@ -18,7 +18,7 @@ use super::{
 use crate::{
     guard::may_join,
     identify_stream::Batch,
-    policy::Policy,
+    policy::{Policy, Strategy},
     ports::Verdicts,
     record::{Claim, RecordId},
     view::{CustomerState, Moment, View},
@@ -67,7 +67,7 @@ pub async fn search(
     files: &mut dyn Files,
     matcher: &Matcher,
     thresholds: Thresholds,
-    numbered: Numbered<'_>,
+    policy: &Policy,
     view: &mut View,
     batch: &Batch,
     subjects: &[RecordId],
@@ -79,7 +79,8 @@ pub async fn search(
     } else {
         (files.claims(&known).await?, files.filed(&known).await?)
     };
-    let mut likenesses = likenesses(view, subjects, claims, numbered);
+    let numbered = |namespace: &str| policy.number(namespace);
+    let mut likenesses = likenesses(view, subjects, claims, &numbered);
     likenesses.retain(|record, likeness| {
         let before = former.iter().find(|known| known.record == *record).map(|known| &known.likeness);
         before != likeness.as_ref()
@@ -102,7 +103,7 @@ pub async fn search(
         search.former(&clusters, partners);
     }
     close(files, &mut search).await?;
-    let found = gather(files, view, &search, &former).await?;
+    let found = gather(files, view, &search, policy, &former).await?;
     let clusters = found.clusters.iter().flat_map(|cluster| {
         let name = cluster.first().copied();
         cluster.iter().filter_map(move |record| Some((*record, name?)))
@@ -155,6 +156,7 @@ async fn gather(
     files: &mut dyn Files,
     view: &mut View,
     search: &Search<'_>,
+    policy: &Policy,
     former: &[Known],
 ) -> Result<Found, Fault> {
     let mut pairs = search.all_pairs();
@@ -175,9 +177,14 @@ async fn gather(
             wanted.extend(theirs);
         }
     }
-    wanted.retain(|customer| view.customer(*customer).is_none());
-    if !wanted.is_empty() {
-        files.customers(view, &wanted).await?;
+    let missing = wanted.iter().copied().filter(|customer| view.customer(*customer).is_none()).collect::<BTreeSet<_>>();
+    if !missing.is_empty() {
+        files.customers(view, &missing).await?;
+    }
+    let mark = policy.survivorship_mark();
+    let foreign = |id: &CustomerId| view.customer(*id).is_some_and(|customer| customer.golden.mark != mark);
+    if wanted.iter().any(foreign) || (!wanted.is_empty() && policy.follows(Strategy::MostFrequent)) {
+        files.whole(view, &wanted).await?;
     }
     let parted = parted(search, &clusters, former);
     Ok(Found { clusters, pairs, customers, parted })
@@ -226,8 +233,7 @@ pub async fn resemble(
         return Ok(None);
     }
     let thresholds = matcher.thresholds(policy.thresholds.upper, policy.thresholds.lower);
-    let numbered = |namespace: &str| policy.number(namespace);
-    let searched = search(files, matcher, thresholds, &numbered, view, batch, &subjects).await?;
+    let searched = search(files, matcher, thresholds, policy, view, batch, &subjects).await?;
     let Some((found, filing)) = searched else { return Ok(None) };
     let now = moment.now;
     let forbids = |_: &View, a: &CustomerState, b: &CustomerState| {
@@ -235,6 +241,6 @@ pub async fn resemble(
         refusals.iter_mut().for_each(|refusal| refusal.in_review = true);
         refusals
     };
-    Settling { view, batch, matcher, thresholds, moment, forbids: &forbids }.settle(&found, verdicts);
+    Settling { view, batch, policy, matcher, thresholds, moment, forbids: &forbids }.settle(&found, verdicts);
     Ok(Some(filing))
 }

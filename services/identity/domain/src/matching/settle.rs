@@ -12,10 +12,11 @@ use super::{
     search::Pair,
 };
 use crate::{
-
+    golden::Golden,
     history::{Detail, HistoryEntry, HistoryKind},
     identify::{Evidence, MatchReason, Refusal},
     identify_stream::Batch,
+    policy::Policy,
     ports::Verdicts,
     record::RecordId,
     view::{CustomerState, Merge, Moment, View},
@@ -30,6 +31,8 @@ pub struct Settling<'a> {
     pub view: &'a mut View,
     /// What the group changes; what is settled is added.
     pub batch: &'a mut Batch,
+    /// What the tenant decided.
+    pub policy: &'a Policy,
     /// The matcher that found the clusters.
     pub matcher: &'a Matcher,
     /// When a match counts.
@@ -124,7 +127,13 @@ impl Settling<'_> {
             return;
         };
         let before = state.golden.clone();
-        state.absorb(&other);
+        if state.golden.absorb(self.policy, other.golden.clone()).is_err() {
+            let both = [survivor, loser];
+            state.golden = Golden::of(self.policy, self.view.records_of(&both));
+        }
+        state.anchors.absorb(&other.anchors);
+        state.record_count = state.record_count.saturating_add(other.record_count);
+        state.confidence = state.confidence.min(other.confidence);
         let probability = pair.map_or(1.0, |pair| pair.score.probability());
         state.confidence = state.confidence.min(probability);
         state.updated_at = self.moment.now;

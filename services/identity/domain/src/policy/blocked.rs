@@ -6,15 +6,39 @@ use serde::{Deserialize, Serialize};
 
 /// Words that stand for no value, in lower case.
 const WORDS: [&str; 28] = [
-    "-", "--", "?", "n/a", "n.a.", "#n/a", "na", "nan", "nil", "none", "null", "(null)", "unknown", "undefined", "unbekannt",
-    "inconnu", "not available", "not applicable", "not provided", "no email", "no phone", "noemail", "nophone",
-    "anonymous", "guest", "tbd", "tba", "xxx",
+    "-",
+    "--",
+    "?",
+    "n/a",
+    "n.a.",
+    "#n/a",
+    "na",
+    "nan",
+    "nil",
+    "none",
+    "null",
+    "(null)",
+    "unknown",
+    "undefined",
+    "unbekannt",
+    "inconnu",
+    "not available",
+    "not applicable",
+    "not provided",
+    "no email",
+    "no phone",
+    "noemail",
+    "nophone",
+    "anonymous",
+    "guest",
+    "tbd",
+    "tba",
+    "xxx",
 ];
 
 /// Local parts and domain names that make an address up: `test@test.com`.
-const MADE_UP: [&str; 12] = [
-    "test", "none", "no", "na", "null", "noemail", "nomail", "noreply", "no-reply", "unknown", "abc", "email",
-];
+const MADE_UP: [&str; 12] =
+    ["test", "none", "no", "na", "null", "noemail", "nomail", "noreply", "no-reply", "unknown", "abc", "email"];
 
 /// How many equal digits no counter of customers reaches: 1111111.
 const RUN: usize = 7;
@@ -108,14 +132,38 @@ mod tests {
     #[test]
     fn built_in_values() {
         for nothing in [
-            "n/a", "N/A", "none", "NULL", "Unknown", "test@test.com", "none@none.org", "no@email.com", "00", "0000000000",
-            "000-000-0000", "1111111", "9999999999", "+15555555555", "+490000000000",
+            "n/a",
+            "N/A",
+            "none",
+            "NULL",
+            "Unknown",
+            "test@test.com",
+            "none@none.org",
+            "no@email.com",
+            "00",
+            "0000000000",
+            "000-000-0000",
+            "1111111",
+            "9999999999",
+            "+15555555555",
+            "+490000000000",
         ] {
             assert!(is_built_in(nothing), "{nothing}");
         }
         for something in [
-            "jane@example.org", "0", "11", "1111", "555555", "+4930901820", "test@example.org", "jane@test.com", "d1",
-            "+49301111111", "nathan", "no@where.org", "",
+            "jane@example.org",
+            "0",
+            "11",
+            "1111",
+            "555555",
+            "+4930901820",
+            "test@example.org",
+            "jane@test.com",
+            "d1",
+            "+49301111111",
+            "nathan",
+            "no@where.org",
+            "",
         ] {
             assert!(!is_built_in(something), "{something}");
         }

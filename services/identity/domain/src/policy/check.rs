@@ -78,11 +78,7 @@ pub fn namespaces(given: Vec<NamespaceInput>) -> Result<BTreeMap<String, Rules>,
             priority: input.priority,
             max_customers_per_value: input.max_customers_per_value,
             strip_plus_tag: input.strip_plus_tag,
-            blocked: Blocked {
-                values: input.blocked_values,
-                patterns: input.blocked_patterns,
-                forms: BTreeSet::new(),
-            },
+            blocked: Blocked { values: input.blocked_values, patterns: input.blocked_patterns, forms: BTreeSet::new() },
         };
         wrong.add_if(
             rules.strip_plus_tag && normaliser != Normaliser::Email,
@@ -135,7 +131,11 @@ pub fn survivorship(given: Vec<(String, Option<Strategy>)>) -> Result<BTreeMap<S
     let mut rules = BTreeMap::new();
     for (i, (name, strategy)) in given.into_iter().take(MAX_TRAIT_RULES).enumerate() {
         let field = format!("survivorship[{i}].trait");
-        wrong.add_if(!name::is_trait_name(&name), &field, "is no name of a trait; give 1 to 128 letters, digits, `_`, `-` and `.`");
+        wrong.add_if(
+            !name::is_trait_name(&name),
+            &field,
+            "is no name of a trait; give 1 to 128 letters, digits, `_`, `-` and `.`",
+        );
         wrong.add_if(rules.contains_key(&name), &field, "has a rule already; keep one of the two");
         match strategy {
             Some(strategy) => {

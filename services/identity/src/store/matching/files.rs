@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use data::{Dialect, Sql};
 use identity_domain::{
-    Claim, Kind, RecordId, View,
+    Claim, Kind, Policy, RecordId, View,
     matching::{Files, Known},
 };
 use identity_matching::block::{Key, LARGEST_BLOCK};
@@ -14,6 +14,7 @@ use terms::{CustomerId, Fault};
 
 use super::{Hints, packed::unpack};
 use crate::store::{
+    load::{Loading, homes},
     rows,
     sealed::Sealing,
     sql::{CHUNK, Params, column, id},
@@ -26,6 +27,7 @@ pub(in crate::store) struct SqlFiles<'a> {
     /// Whether what is read is going to be changed.
     pub(in crate::store) lock: bool,
     pub(in crate::store) hints: &'a Hints,
+    pub(in crate::store) policy: &'a Policy,
 }
 
 /// The key under which a record is filed: nobody can tell from it what the record says.
@@ -170,7 +172,7 @@ impl Files for SqlFiles<'_> {
     async fn customers(&mut self, view: &mut View, customers: &BTreeSet<CustomerId>) -> Result<(), Fault> {
         let lock = self.lock && self.conn.dialect() == Dialect::Postgres;
         let wanted: Vec<CustomerId> = customers.iter().copied().collect();
-        let mut found = 0;
+        let (mut found, mut bare) = (0, BTreeSet::new());
         for wanted in wanted.chunks(CHUNK) {
             let mut params = self.params();
             let among = params.ids(wanted.iter().copied());
@@ -181,14 +183,48 @@ impl Files for SqlFiles<'_> {
                 if lock { " ORDER BY c.id FOR UPDATE SKIP LOCKED" } else { "" },
             );
             for row in self.conn.rows(&sql, params.values()).await? {
-                view.add_customer(rows::customer(self.sealing, &row)?);
+                let customer = rows::customer(self.sealing, &row)?;
+                if rows::is_bare(&row)? {
+                    bare.insert(customer.id);
+                }
+                view.add_customer(customer);
                 found += 1;
             }
         }
         if found == customers.len() {
-            return Ok(());
+            if bare.is_empty() {
+                return Ok(());
+            }
+            let loading = Loading { conn: self.conn, sealing: self.sealing, lock: false };
+            return loading.anchors(&bare, self.policy, view).await;
         }
         self.hints.customers.lock().extend(customers.iter().copied());
         Err(data::retry("another transaction changes a customer that a record resembles"))
+    }
+
+    async fn whole(&mut self, view: &mut View, customers: &BTreeSet<CustomerId>) -> Result<(), Fault> {
+        let customers: Vec<CustomerId> = customers.iter().copied().collect();
+        for customers in customers.chunks(CHUNK) {
+            let mut params = self.params();
+            let among = params.ids(customers.iter().copied());
+            let sql = format!(
+                "SELECT {}, h.customer FROM ({}) h CROSS JOIN record r WHERE r.tenant = $1 AND r.home = h.home",
+                rows::RECORD,
+                homes(&among),
+            );
+            for row in self.conn.rows(&sql, params.values()).await? {
+                let record = rows::record(self.sealing, &row)?;
+                if view.record(record.id).is_some() {
+                    continue;
+                }
+                let customer: CustomerId = id(&row, 7)?;
+                if customer != record.home {
+                    let survivor = view.resolve(customer);
+                    view.add_alias(record.home, survivor);
+                }
+                view.add_record(record);
+            }
+        }
+        Ok(())
     }
 }

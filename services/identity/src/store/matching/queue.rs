@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use async_trait::async_trait;
 use data::Sql;
 use identity_domain::{
-    RecordId,
+    Policy, RecordId,
     matching::{
         Candidate, CandidateId, CandidateState, Dossier, Files, Matches, Proposal,
         candidate::{CandidateOrder, CandidateQuery},
@@ -163,7 +163,8 @@ impl Matches for SqlCustomers {
                 let sealing = Sealing { sealer: this.store.sealer(), tenant: &tenant };
                 let matcher = this.matchers.current(conn, sealing).await?;
                 let hints = Hints::default();
-                let mut files = SqlFiles { conn, sealing, lock: false, hints: &hints };
+                let policy = Policy::default();
+                let mut files = SqlFiles { conn, sealing, lock: false, hints: &hints, policy: &policy };
                 let known = files.filed(&records).await?;
                 let mut pairs = files.pairs(&records).await?;
                 pairs.retain(|(a, b)| a < b && records.contains(a) && records.contains(b));

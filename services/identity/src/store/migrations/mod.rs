@@ -7,11 +7,14 @@
 //! | `lookup` | each identifier and each source key: where it leads |
 //! | `record` | each source record: what it says |
 //! | `evidence` | each edge between a record and an identifier |
+//! | `identity_policy` | each tenant that has decided anything about identity |
 //! | `match_record`, `match_key` | each record that is compared, and each key under which it is filed |
 //! | `match_pair` | each edge of probabilistic evidence, from either side |
 //! | `match_candidate` | each pair of the review queue |
 //! | `matcher` | each trained model |
 //! | `history` | everything that happened to an identity; twice what concerns two customers |
+//!
+//! `lookup.sharing` says with whom else a value was seen; only a value that is not unique, or is a hub, has it.
 //!
 //! `lookup.customer`, `record.home` and `history.customer` name the customer of that time and are never rewritten:
 //! readers go through `alias`. So a merge touches two customers and their aliases, however many records they have.
@@ -28,6 +31,8 @@ mod m20260102_000004_record;
 mod m20260102_000005_evidence;
 mod m20260102_000006_history;
 mod m20260201_000101_anchors;
+mod m20260201_000102_sharing;
+mod m20260201_000103_identity_policy;
 mod m20260201_000201_history_detail;
 mod m20260201_000301_match_record;
 mod m20260201_000302_match_key;
@@ -45,6 +50,8 @@ pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20260102_000005_evidence::Migration),
         Box::new(m20260102_000006_history::Migration),
         Box::new(m20260201_000101_anchors::Migration),
+        Box::new(m20260201_000102_sharing::Migration),
+        Box::new(m20260201_000103_identity_policy::Migration),
         Box::new(m20260201_000201_history_detail::Migration),
         Box::new(m20260201_000301_match_record::Migration),
         Box::new(m20260201_000302_match_key::Migration),
