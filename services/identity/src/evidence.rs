@@ -1,9 +1,15 @@
 //! Evidence and the review queue as they go onto the wire.
 
-use host::encode::timestamp;
-use identity_domain::matching::{Candidate, CandidateState, Matcher};
+use host::encode::{identifier, timestamp};
+use identity_domain::{
+    Claim,
+    explain_identity::{Edge, Ground, Owned},
+    matching::{Candidate, CandidateState, Matcher},
+};
 use identity_matching::{
+    block::Rule,
     explain::{Explanation, Step},
+    level::Comparison,
     weight::Weight,
 };
 use rapport_proto::identity::v1 as wire;
@@ -100,4 +106,98 @@ pub(crate) fn state_of(state: wire::MatchCandidateState) -> CandidateState {
         wire::MatchCandidateState::Rejected => CandidateState::Rejected,
         wire::MatchCandidateState::Obsolete => CandidateState::Obsolete,
     }
+}
+
+/// Evidence of an explanation.
+pub(crate) fn edge(edge: &Edge, matcher: &Matcher) -> wire::EvidenceEdge {
+    match &edge.ground {
+        Ground::Resemblance(explanation) => resemblance(edge.left, edge.right, explanation, matcher),
+        Ground::Shared(shared) => wire::EvidenceEdge {
+            edge_id: format!("{}:{}:{}", edge.left, edge.right, shared.namespace),
+            left_record_id: edge.left.to_string(),
+            right_record_id: edge.right.to_string(),
+            kind: wire::EvidenceKind::Identifier.into(),
+            probability: edge.probability,
+            identifier: Some(identifier(shared)),
+            actor: edge.actor.clone().unwrap_or_default(),
+            create_time: edge.at.map(timestamp),
+            ..wire::EvidenceEdge::default()
+        },
+    }
+}
+
+/// A record as a source gave it.
+pub(crate) fn source_record(owned: &Owned) -> wire::SourceRecord {
+    let record = &owned.record;
+    let said = record.facts.traits.iter().filter_map(|(name, said)| Some((name, said.value.as_ref()?)));
+    let claim = |claim: &Claim| wire::IdentifierClaim {
+        identifier: Some(identifier(&claim.identifier)),
+        verified: claim.verified.map(|verified| verified.value),
+    };
+    wire::SourceRecord {
+        record_id: record.id.to_string(),
+        source: record.source.clone(),
+        source_record_id: record.source_record_id.clone().unwrap_or_default(),
+        identifiers: owned.claims.iter().map(claim).collect(),
+        traits: Some(encode::traits(said)),
+        observed_at: Some(timestamp(record.observed_at)),
+        record_time: Some(timestamp(record.created_at)),
+        customer_id: owned.customer.to_string(),
+    }
+}
+
+/// A model with its tables.
+pub(crate) fn matcher(matcher: &Matcher, active: bool) -> wire::Matcher {
+    let model = matcher.model();
+    wire::Matcher {
+        matcher_id: if matcher.number() == 0 { "default".to_owned() } else { model.version.clone() },
+        active,
+        prior_probability: model.prior.probability(),
+        comparisons: Comparison::ALL.into_iter().map(|compared| comparison_of(matcher, compared)).collect(),
+        blocking_rules: Rule::ALL.into_iter().map(|rule| format!("{rule:?}")).collect(),
+        trained_on_records: 0,
+        create_time: None,
+    }
+}
+
+fn comparison_of(matcher: &Matcher, compared: Comparison) -> wire::Comparison {
+    let probabilities = matcher.model().probabilities(compared);
+    let at = |values: &[f64], level: usize| values.get(level).copied().unwrap_or_default();
+    // Level 0 says that nothing could be compared.
+    let levels = compared.levels().iter().enumerate().skip(1).map(|(level, label)| wire::ComparisonLevel {
+        label: (*label).to_owned(),
+        m: at(&probabilities.m, level),
+        u: at(&probabilities.u, level),
+        weight: u8::try_from(level).map(|level| probabilities.weight(level).as_bits()).unwrap_or_default(),
+    });
+    let counted = !matches!(
+        compared,
+        Comparison::NameOrder | Comparison::MiddleName | Comparison::Generation | Comparison::Gender
+    );
+    wire::Comparison {
+        name: compared.label().to_owned(),
+        traits: traits_of(compared),
+        levels: levels.collect(),
+        term_frequency: counted,
+    }
+}
+
+/// Traits that a comparison looks at; names that are written otherwise are listed in the manual of `Identify`.
+fn traits_of(compared: Comparison) -> Vec<String> {
+    let names: &[&str] = match compared {
+        Comparison::GivenName => &["name", "first_name"],
+        Comparison::Surname => &["name", "last_name"],
+        Comparison::NameOrder => &["first_name", "last_name"],
+        Comparison::MiddleName => &["middle_name"],
+        Comparison::Generation => &["suffix"],
+        Comparison::BirthDate => &["birth_date"],
+        Comparison::Address => &["address", "street", "house_number", "city", "postcode", "region"],
+        Comparison::Email => &["email"],
+        Comparison::Phone => &["phone"],
+        Comparison::Identifier => &["ssn", "passport_number", "drivers_license", "tax_id", "national_id"],
+        Comparison::Gender => &["gender"],
+        Comparison::Organisation => &["organization", "company"],
+        Comparison::Extra => &["employer", "birth_place"],
+    };
+    names.iter().map(|name| (*name).to_owned()).collect()
 }

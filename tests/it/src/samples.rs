@@ -135,6 +135,9 @@ fn identity() -> Vec<Sample> {
         read("rapport.identity.v1.IdentityService/BatchGetCustomers", json!({ "customers": [customer()] })),
         read("rapport.identity.v1.IdentityService/ListCustomers", json!({ "page_size": 10 })),
         read("rapport.identity.v1.IdentityService/ListIdentityHistory", json!({ "customer": customer() })),
+        read("rapport.identity.v1.IdentityService/ExplainIdentity", json!({ "customer": customer() })),
+        read("rapport.identity.v1.IdentityService/ListMatchCandidates", json!({ "page_size": 10 })),
+        read("rapport.identity.v1.IdentityService/GetMatcher", json!({})),
         read("rapport.identity.v1.IdentityService/GetIdentityPolicy", json!({})),
         sample(
             "rapport.identity.v1.IdentityService/UpdateIdentityPolicy",

@@ -206,7 +206,9 @@ fn summary_of_one(records: usize, tied: usize, resembling: usize, edges: &[Edge]
         (0, 0) => "they were linked by a source's key, by hand, or through records that are not shown.".to_owned(),
         (n, 0) => format!("identifiers that they share tie them together ({n} links)."),
         (0, n) => format!("they resemble each other ({n} pairs)."),
-        (n, m) => format!("identifiers that they share tie them together ({n} links), and {m} pairs resemble each other."),
+        (n, m) => {
+            format!("identifiers that they share tie them together ({n} links), and {m} pairs resemble each other.")
+        }
     };
     let weakest = edges.iter().filter_map(|edge| match &edge.ground {
         Ground::Resemblance(explanation) => Some(explanation.score),

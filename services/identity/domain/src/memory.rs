@@ -63,7 +63,12 @@ impl MemoryCustomers {
     }
 
     /// What the commands lead to; nothing is stored.
-    fn decide(&self, tenant: &mut TenantState, caller: &Caller, commands: &[Identify]) -> Result<(Verdicts, Batch), Fault> {
+    fn decide(
+        &self,
+        tenant: &mut TenantState,
+        caller: &Caller,
+        commands: &[Identify],
+    ) -> Result<(Verdicts, Batch), Fault> {
         let moment = Moment { now: self.clock.now(), ids: &self.ids, actor: &caller.subject };
         let (mut verdicts, mut batch) = identify_all(&mut tenant.view, commands, moment);
         let Some(policy) = commands.first().map(|command| command.policy.clone()) else { return Ok((verdicts, batch)) };

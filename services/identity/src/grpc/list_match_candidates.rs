@@ -65,14 +65,16 @@ pub(super) async fn told(
     policy: &Policy,
     candidates: &[Candidate],
 ) -> Result<Vec<MatchCandidate>, Fault> {
-    let mut records: Vec<_> = candidates.iter().flat_map(|c| [c.proposal.left_record, c.proposal.right_record]).collect();
+    let mut records: Vec<_> =
+        candidates.iter().flat_map(|c| [c.proposal.left_record, c.proposal.right_record]).collect();
     records.sort_unstable();
     records.dedup();
     if records.is_empty() {
         return Ok(Vec::new());
     }
     let Dossier { matcher, known, .. } = ports.matches.dossier(tenant, &records).await?;
-    let search = Search::new(&matcher, matcher.thresholds(policy.thresholds.upper, policy.thresholds.lower), []).with(known);
+    let search =
+        Search::new(&matcher, matcher.thresholds(policy.thresholds.upper, policy.thresholds.lower), []).with(known);
     let told = candidates.iter().map(|candidate| {
         let (left, right) = (candidate.proposal.left_record, candidate.proposal.right_record);
         let explained = search.explain(left, right);
@@ -84,8 +86,7 @@ pub(super) async fn told(
 
 fn checked(policy: &Policy, body: ListMatchCandidatesRequest) -> Result<Wanted, Fault> {
     let mut wrong = Violations::new();
-    let scope =
-        format!("ListMatchCandidates\0{}\0{}\0{:?}\0{}", body.filter, body.order_by, body.customer, body.state);
+    let scope = format!("ListMatchCandidates\0{}\0{}\0{:?}\0{}", body.filter, body.order_by, body.customer, body.state);
     let page = wrong.take(PageRequest::parse(body.page_size, &body.page_token, &scope));
     let after = page.as_ref().and_then(|page| wrong.take(place(&page.after))).flatten();
     let order = wrong.take(order(&body.order_by)).unwrap_or_default();

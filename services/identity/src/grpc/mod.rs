@@ -1,8 +1,10 @@
 //! `rapport.identity.v1.IdentityService`: one RPC per file.
 
 mod batch_get_customers;
+mod explain_identity;
 mod get_customer;
 mod get_identity_policy;
+mod get_matcher;
 mod identify;
 mod identify_stream;
 mod identity_policy;
@@ -77,12 +79,10 @@ pub const ACCESS: &[(&str, Access)] = &[
 pub const NOT_YET_SERVED: &[&str] = &[
     rpc!("MergeCustomers"),
     rpc!("SplitCustomer"),
-    rpc!("ExplainIdentity"),
     rpc!("DecideMatchCandidate"),
     rpc!("RelateCustomers"),
     rpc!("ListRelations"),
     rpc!("TrainMatcher"),
-    rpc!("GetMatcher"),
     rpc!("MatchRecords"),
     rpc!("EraseCustomer"),
     rpc!("ExportCustomer"),
@@ -163,9 +163,9 @@ impl identity_service_server::IdentityService for Handler {
 
     async fn explain_identity(
         &self,
-        _: Request<ExplainIdentityRequest>,
+        request: Request<ExplainIdentityRequest>,
     ) -> Result<Response<ExplainIdentityResponse>, Status> {
-        later!("ExplainIdentity")
+        unary!(self, request, explain_identity)
     }
 
     async fn list_match_candidates(
@@ -221,8 +221,8 @@ impl identity_service_server::IdentityService for Handler {
         later!("TrainMatcher")
     }
 
-    async fn get_matcher(&self, _: Request<GetMatcherRequest>) -> Result<Response<GetMatcherResponse>, Status> {
-        later!("GetMatcher")
+    async fn get_matcher(&self, request: Request<GetMatcherRequest>) -> Result<Response<GetMatcherResponse>, Status> {
+        unary!(self, request, get_matcher)
     }
 
     async fn match_records(&self, _: Request<MatchRecordsRequest>) -> Result<Response<Operation>, Status> {

@@ -180,7 +180,12 @@ impl Loading<'_> {
     }
 
     /// Works out the anchors of customers of the time before there were any, from all their edges.
-    pub(super) async fn anchors(&self, customers: &BTreeSet<CustomerId>, policy: &Policy, view: &mut View) -> Result<(), Fault> {
+    pub(super) async fn anchors(
+        &self,
+        customers: &BTreeSet<CustomerId>,
+        policy: &Policy,
+        view: &mut View,
+    ) -> Result<(), Fault> {
         let customers: Vec<CustomerId> = customers.iter().copied().collect();
         for customers in customers.chunks(CHUNK) {
             let mut params = self.params();

@@ -23,8 +23,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use data::{Dialect, Sql, Store, Tx};
 use identity_domain::{
-    Batch, Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Kind, Lead, Moment, Record,
-    Verdicts, identify_all,
+    Batch, Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Kind, Lead, Moment, Record, Verdicts,
+    identify_all,
     list_customers::ListQuery,
     matching::{Filing, Matcher, answer, attempt, resemble},
     record::Claim,
@@ -139,8 +139,7 @@ impl Deciding<'_> {
             let lock = lock == Lock::Yes && conn.dialect() == Dialect::Postgres;
             let mut files = SqlFiles { conn, sealing, lock, hints, policy };
             let about = (&mut batch, &mut verdicts);
-            let filing =
-                resemble::resemble(&mut files, &matcher, policy, &mut loaded.view, about, moment).await?;
+            let filing = resemble::resemble(&mut files, &matcher, policy, &mut loaded.view, about, moment).await?;
             filed = filing.map(|filing| (matcher, filing));
         }
         Ok(Decided { loaded, verdicts, batch, filed })

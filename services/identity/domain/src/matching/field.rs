@@ -75,21 +75,44 @@ const FIELDS: &[(Field, &[&str])] = &[
     (
         Field::Phone,
         &[
-            "phone", "phones", "phonenumber", "phonenumbers", "mobile", "mobilephone", "mobilenumber", "telephone",
-            "telephonenumber", "tel", "cell", "cellphone", "homephone", "workphone", "landline",
+            "phone",
+            "phones",
+            "phonenumber",
+            "phonenumbers",
+            "mobile",
+            "mobilephone",
+            "mobilenumber",
+            "telephone",
+            "telephonenumber",
+            "tel",
+            "cell",
+            "cellphone",
+            "homephone",
+            "workphone",
+            "landline",
         ],
     ),
     (Field::Gender, &["gender", "sex"]),
     (
         Field::Organisation,
         &[
-            "organization", "organisation", "organizationname", "organisationname", "company", "companyname",
-            "businessname", "legalname", "tradename",
+            "organization",
+            "organisation",
+            "organizationname",
+            "organisationname",
+            "company",
+            "companyname",
+            "businessname",
+            "legalname",
+            "tradename",
         ],
     ),
     (Field::Number("ssn"), &["ssn", "socialsecuritynumber", "socialsecurityno", "socsecid"]),
     (Field::Number("passport"), &["passport", "passportnumber", "passportno"]),
-    (Field::Number("licence"), &["driverslicense", "driverslicence", "drivinglicense", "drivinglicence", "licensenumber"]),
+    (
+        Field::Number("licence"),
+        &["driverslicense", "driverslicence", "drivinglicense", "drivinglicence", "licensenumber"],
+    ),
     (Field::Number("tax"), &["taxid", "taxnumber", "tin", "vat", "vatid", "vatnumber"]),
     (Field::Number("national"), &["nationalid", "nationalidnumber", "idcardnumber", "personalnumber"]),
     (Field::Number("register"), &["companynumber", "registrationnumber", "lei", "duns"]),
@@ -102,7 +125,17 @@ const PARTS: &[(Part, &[&str])] = &[
     (Part::Number, &["housenumber", "houseno", "streetnumber", "streetno", "addressnumber"]),
     (
         Part::Street,
-        &["street", "streetname", "streetaddress", "addressline1", "addressline", "address1", "line1", "addressstreet", "addr1"],
+        &[
+            "street",
+            "streetname",
+            "streetaddress",
+            "addressline1",
+            "addressline",
+            "address1",
+            "line1",
+            "addressstreet",
+            "addr1",
+        ],
     ),
     (Part::Unit, &["addressline2", "address2", "line2", "unit", "apartment", "apt", "flat", "suite", "addr2"]),
     (Part::Locality, &["city", "locality", "town", "suburb", "municipality", "village", "addresscity", "postaltown"]),
@@ -125,7 +158,8 @@ static BY_NAME: LazyLock<HashMap<&'static str, Field>> = LazyLock::new(|| {
 
 /// What the trait `name` says, and which of several addresses it speaks of; `None`: nothing that is compared.
 pub fn field(name: &str) -> Option<(Field, Option<&'static str>)> {
-    let plain: String = name.chars().filter(|c| !matches!(c, '_' | '-' | '.')).map(|c| c.to_ascii_lowercase()).collect();
+    let plain: String =
+        name.chars().filter(|c| !matches!(c, '_' | '-' | '.')).map(|c| c.to_ascii_lowercase()).collect();
     if let Some(field) = BY_NAME.get(plain.as_str()) {
         return Some((*field, None));
     }

@@ -362,7 +362,10 @@ mod tests {
         assert_eq!((all.names[1].given.as_str(), all.names[1].family.as_str()), ("Jane", "Roe"));
         assert_eq!(all.birth_date, Some(BirthDate::Text("1970-03-01".to_owned())));
         let address = &all.addresses[0];
-        assert_eq!((address.number.as_str(), address.street.as_str(), address.postcode.as_str()), ("12", "Main St", "12345"));
+        assert_eq!(
+            (address.number.as_str(), address.street.as_str(), address.postcode.as_str()),
+            ("12", "Main St", "12345")
+        );
         assert_eq!(all.addresses[1].locality, "Shelby");
         assert_eq!((all.emails.len(), all.phones.len(), all.organisations.len()), (1, 0, 1));
         let numbers: Vec<_> = all.identifiers.iter().map(|n| (n.namespace.as_str(), n.verified_unique)).collect();
@@ -427,7 +430,8 @@ mod tests {
             "[0-9/., -]{0,12}".prop_map(Value::from),
         ];
         leaf.prop_recursive(2, 12, 4, |inner| {
-            let key = prop::sample::select(vec!["first", "last", "street", "city", "year", "month", "day", "value", "full"]);
+            let key =
+                prop::sample::select(vec!["first", "last", "street", "city", "year", "month", "day", "value", "full"]);
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
                 prop::collection::hash_map(key.prop_map(str::to_owned), inner, 0..4)

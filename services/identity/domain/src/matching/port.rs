@@ -37,6 +37,13 @@ pub trait Matches: Send + Sync + 'static {
     /// What the store says.
     async fn candidate(&self, tenant: &Tenant, id: CandidateId) -> Result<Option<Candidate>, Fault>;
 
+    /// A matcher by its version, and whether it is in force; an empty version: the one in force. `default` is the shipped
+    /// one.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn matcher(&self, tenant: &Tenant, version: &str) -> Result<Option<(Matcher, bool)>, Fault>;
+
     /// What is filed of these records.
     ///
     /// # Errors

@@ -93,8 +93,7 @@ pub async fn search(
     let changed = likenesses.iter().filter_map(|(id, likeness)| Some((*id, home(id)?, likeness.clone())));
     let mut search = Search::new(matcher, thresholds, changed);
     let keys = search.keys();
-    let (candidates, passed_over) =
-        if keys.is_empty() { (Vec::new(), 0) } else { files.sharing(&keys).await? };
+    let (candidates, passed_over) = if keys.is_empty() { (Vec::new(), 0) } else { files.sharing(&keys).await? };
     search.compare(candidates);
     if !former.is_empty() {
         let filed: Vec<RecordId> = former.iter().map(|known| known.record).collect();
@@ -143,8 +142,12 @@ async fn close(files: &mut dyn Files, search: &mut Search<'_>) -> Result<(), Fau
             return Ok(());
         }
         let pairs = files.pairs(&open).await?;
-        let missing: BTreeSet<RecordId> =
-            pairs.iter().flat_map(|(a, b)| [*a, *b]).chain(open.iter().copied()).filter(|r| !search.knows(*r)).collect();
+        let missing: BTreeSet<RecordId> = pairs
+            .iter()
+            .flat_map(|(a, b)| [*a, *b])
+            .chain(open.iter().copied())
+            .filter(|r| !search.knows(*r))
+            .collect();
         let missing: Vec<RecordId> = missing.into_iter().collect();
         let known = if missing.is_empty() { Vec::new() } else { files.filed(&missing).await? };
         search.stored(&open, &pairs, known);

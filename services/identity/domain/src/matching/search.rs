@@ -236,7 +236,9 @@ impl<'m> Search<'m> {
     pub fn all_pairs(&self) -> Vec<Pair> {
         let pairs = self.pairs.iter().flat_map(|(a, others)| others.iter().map(move |(b, score)| (*a, *b, *score)));
         let pairs = pairs.filter(|(a, b, _)| a < b);
-        pairs.filter_map(|(a, b, score)| Some(Pair::new(self.member(a)?.record, self.member(b)?.record, score))).collect()
+        pairs
+            .filter_map(|(a, b, score)| Some(Pair::new(self.member(a)?.record, self.member(b)?.record, score)))
+            .collect()
     }
 
     /// The cluster that a record was in before.

@@ -5,12 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use identity_matching::model::Thresholds;
 use terms::CustomerId;
 
-use super::{
-    candidate::Proposal,
-    matcher::Matcher,
-    resemble::Found,
-    search::Pair,
-};
+use super::{candidate::Proposal, matcher::Matcher, resemble::Found, search::Pair};
 use crate::{
     golden::Golden,
     history::{Detail, HistoryEntry, HistoryKind},
@@ -122,7 +117,8 @@ impl Settling<'_> {
         (cause, pair): (RecordId, Option<Pair>),
         settled: &mut Settled,
     ) {
-        let (Some(mut state), Some(other)) = (self.view.customer(survivor).cloned(), self.view.customer(loser).cloned())
+        let (Some(mut state), Some(other)) =
+            (self.view.customer(survivor).cloned(), self.view.customer(loser).cloned())
         else {
             return;
         };
@@ -218,7 +214,8 @@ impl Settling<'_> {
             reply.confidence = state.confidence;
         }
         if !reply.created {
-            let with_record = |pair: &&Pair| [pair.a, pair.b].contains(&record) && cluster.contains(&pair.other(record));
+            let with_record =
+                |pair: &&Pair| [pair.a, pair.b].contains(&record) && cluster.contains(&pair.other(record));
             reply.matched_by.extend(found.pairs.iter().filter(with_record).take(MOST).map(|pair| MatchReason {
                 evidence: Evidence::Resemblance(pair.score.0),
                 record: pair.other(record),
@@ -246,4 +243,3 @@ fn best(found: &Found, cluster: &[RecordId], settled: &Settled, a: CustomerId, b
     let touching = |pair: &&Pair| ends(pair).0 == Some(b) || ends(pair).1 == Some(b);
     inside().find(between).or_else(|| inside().find(touching)).copied()
 }
-

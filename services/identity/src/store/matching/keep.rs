@@ -125,7 +125,8 @@ impl Keeping<'_> {
     }
 
     async fn pairs(&self) -> Result<(), Fault> {
-        let ways = self.filing.pairs.iter().flat_map(|pair| [(pair.a, pair.b, pair.score), (pair.b, pair.a, pair.score)]);
+        let ways =
+            self.filing.pairs.iter().flat_map(|pair| [(pair.a, pair.b, pair.score), (pair.b, pair.a, pair.score)]);
         let rows = ways.map(|(record, other, score)| {
             vec![
                 self.tenant(),

@@ -57,6 +57,22 @@ impl Matchers {
         Ok(matcher)
     }
 
+    /// A matcher of this version that is not in force.
+    pub(in crate::store) async fn named(
+        &self,
+        conn: &DatabaseTransaction,
+        sealing: Sealing<'_>,
+        version: &str,
+    ) -> Result<Option<Matcher>, Fault> {
+        let mut params = Params::of(conn.dialect(), sealing.tenant);
+        let place = params.add(version);
+        let sql =
+            format!("SELECT number, model FROM matcher WHERE tenant = $1 AND version = {place} ORDER BY number DESC");
+        let Some(row) = conn.row(&sql, params.values()).await? else { return Ok(None) };
+        let model = open(sealing, &column::<Vec<u8>>(&row, 1)?)?;
+        Ok(Some(Matcher::new(column(&row, 0)?, model, Vec::new())))
+    }
+
     async fn load(
         &self,
         conn: &DatabaseTransaction,

@@ -180,11 +180,8 @@ pub(super) fn unpack(bytes: &[u8]) -> Result<Likeness, Fault> {
         region: a.region,
         country: a.country,
     };
-    let number = |n: Number| record::Identifier {
-        namespace: n.namespace,
-        value: n.value,
-        verified_unique: n.verified_unique,
-    };
+    let number =
+        |n: Number| record::Identifier { namespace: n.namespace, value: n.value, verified_unique: n.verified_unique };
     let compared = Record {
         key: u128::from(packed.key_high) << 64 | u128::from(packed.key_low),
         names: packed.names.into_iter().map(name).collect(),
@@ -242,7 +239,8 @@ mod tests {
             Some(record::BirthDate::Age { years: 40, in_year: 2001 }),
             compared.birth_date.clone(),
         ];
-        for (kind, birth_date) in [Kind::Person, Kind::Household, Kind::Organization, Kind::Person].into_iter().zip(births)
+        for (kind, birth_date) in
+            [Kind::Person, Kind::Household, Kind::Organization, Kind::Person].into_iter().zip(births)
         {
             let likeness = Likeness { kind, compared: Record { birth_date, ..compared.clone() } };
             assert_eq!(unpack(&pack(&likeness)).unwrap(), likeness);

@@ -7,7 +7,7 @@ use data::Sql;
 use identity_domain::{
     Policy, RecordId,
     matching::{
-        Candidate, CandidateId, CandidateState, Dossier, Files, Matches, Proposal,
+        Candidate, CandidateId, CandidateState, Dossier, Files, Matcher, Matches, Proposal,
         candidate::{CandidateOrder, CandidateQuery},
     },
 };
@@ -151,6 +151,25 @@ impl Matches for SqlCustomers {
                 let queue = Queue { conn, sealing: Sealing { sealer: store.sealer(), tenant: &tenant } };
                 let found = queue.one(candidate).await?;
                 Ok(queue.standing(found.into_iter().collect()).await?.pop())
+            })
+        });
+        reading.await
+    }
+
+    async fn matcher(&self, tenant: &Tenant, version: &str) -> Result<Option<(Matcher, bool)>, Fault> {
+        let (this, tenant, version) = (self.clone(), tenant.clone(), version.to_owned());
+        let reading = self.store.snapshot(move |conn| {
+            Box::pin(async move {
+                let sealing = Sealing { sealer: this.store.sealer(), tenant: &tenant };
+                let current = this.matchers.current(conn, sealing).await?;
+                let shipped = version == "default";
+                if version.is_empty() || version == current.version() || (shipped && current.number() == 0) {
+                    return Ok(Some((current, true)));
+                }
+                if shipped {
+                    return Ok(Some((Matcher::default(), false)));
+                }
+                this.matchers.named(conn, sealing, &version).await.map(|found| found.map(|matcher| (matcher, false)))
             })
         });
         reading.await
