@@ -429,14 +429,16 @@ pub struct MergeCustomersRequest {
     /// The customer who keeps the id. Required.
     #[prost(message, optional, tag = "1")]
     pub survivor: ::core::option::Option<super::super::r#type::v1::CustomerRef>,
-    /// Customers to merge into it, 1 to 100. Required.
+    /// Customers to merge into it, 1 to 100. Required. One that is the survivor
+    /// already is passed over.
     #[prost(message, repeated, tag = "2")]
     pub losers: ::prost::alloc::vec::Vec<super::super::r#type::v1::CustomerRef>,
     /// Why, for the history; at most 1024 bytes. Required.
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
-    /// If true, guards are noted but do not refuse; needs `identity.admin`.
-    /// Earlier cannot-links between the sides are lifted.
+    /// If true, guards are noted but do not refuse; needs `identity.admin`
+    /// (PERMISSION_DENIED, SCOPE_MISSING). Earlier cannot-links between the
+    /// sides are lifted.
     #[prost(bool, tag = "4")]
     pub override_guards: bool,
     /// Optional etag of the resource as it was read. If the resource has changed
@@ -477,15 +479,22 @@ pub struct SplitCustomerRequest {
     /// The customer to take from. Required.
     #[prost(message, optional, tag = "1")]
     pub customer: ::core::option::Option<super::super::r#type::v1::CustomerRef>,
-    /// Identifiers to take out, with the records that carry them. These,
-    /// `record_ids` or `alias` are required.
+    /// Identifiers to take out, with the records that carry them, at most 1000.
+    /// A record stays if it alone carries another identifier, which was not
+    /// named, and other records carry the named one: then its link to the named
+    /// one is refused. These, `record_ids` or `alias` are required. One that does
+    /// not lead to the customer fails with NOT_FOUND, reason
+    /// IDENTIFIER_NOT_FOUND.
     #[prost(message, repeated, tag = "2")]
     pub identifiers: ::prost::alloc::vec::Vec<super::super::r#type::v1::Identifier>,
-    /// Records to take out, `rec_…`.
+    /// Records to take out, `rec_…`, at most 1000. Identifiers that only they
+    /// carry go along; of others the link is refused on this side. One that is
+    /// none of the customer's fails with NOT_FOUND, reason RECORD_NOT_FOUND.
     #[prost(string, repeated, tag = "3")]
     pub record_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Id of a customer that was merged in, `cust_…`: takes out all that came
-    /// with it and gives the id back.
+    /// Id of a customer that was merged in, `cust_…`: undoes that merge, takes
+    /// out all that came with it or arrived since under its identifiers and
+    /// records, and gives the id back.
     #[prost(string, tag = "4")]
     pub alias: ::prost::alloc::string::String,
     /// Why, for the history; at most 1024 bytes. Required.
@@ -512,13 +521,18 @@ pub struct SplitCustomerResponse {
     /// The customer that was taken from.
     #[prost(message, optional, tag = "1")]
     pub remaining: ::core::option::Option<Customer>,
-    /// The customer that was taken out; with a former id where that is
-    /// unambiguous, otherwise a new one.
+    /// The customer that was taken out. Every id goes with the larger share of
+    /// the records that arrived at it; at a tie it stays. A side that is left
+    /// without an id gets a new one.
     #[prost(message, optional, tag = "2")]
     pub separated: ::core::option::Option<Customer>,
-    /// Ids of the cannot-link edges left behind.
+    /// Ids of the cannot-link edges left behind, `cnl_…`.
     #[prost(string, repeated, tag = "3")]
     pub cannot_links: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Which of the two keeps the id that the customer had, and why: one
+    /// sentence.
+    #[prost(string, tag = "4")]
+    pub id_rule: ::prost::alloc::string::String,
     /// Opaque token of this write; pass it as `at_least` to any read of any of
     /// the services to see this write. Empty under `validate_only`.
     #[prost(string, tag = "20")]
@@ -823,8 +837,10 @@ pub struct ListIdentityHistoryRequest {
     pub page_token: ::prost::alloc::string::String,
     /// Optional CEL expression over the attributes of one result; only results
     /// for which it is true are returned. A mistake fails with INVALID_ARGUMENT,
-    /// reason RULE_INVALID, with line and column. Attributes: `kind`, `actor`,
-    /// `record_time`.
+    /// reason RULE_INVALID, with line and column. Attributes: `kind` (`created`,
+    /// `linked`, `unlinked`, `merged`, `split`, `refused`, `reviewed`,
+    /// `related`), `actor`, `record_time`. A filter looks at a bounded number of
+    /// entries; a page may be short and still have a token.
     #[prost(string, tag = "4")]
     pub filter: ::prost::alloc::string::String,
     /// Optional order as in AIP-132: comma-separated fields, each optionally
@@ -861,10 +877,12 @@ pub struct IdentityHistoryEntry {
     /// What happened.
     #[prost(enumeration = "IdentityHistoryKind", tag = "2")]
     pub kind: i32,
-    /// The customer concerned, as the id was then.
+    /// The customer concerned, as the id was then: the survivor of a merge, the
+    /// one that a split took from.
     #[prost(string, tag = "3")]
     pub customer_id: ::prost::alloc::string::String,
-    /// The other customer, for merges, splits and refusals.
+    /// The other customer: the one merged in, the one taken out, the one to whom
+    /// a refused link would have led.
     #[prost(string, tag = "4")]
     pub other_customer_id: ::prost::alloc::string::String,
     /// The record concerned, `rec_…`.
@@ -2411,7 +2429,9 @@ pub mod identity_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Lists every link, merge, split and refusal of one customer, with actor
-        /// and reason.
+        /// and reason. What concerns two customers is in the history of both; that of
+        /// a survivor contains those of its aliases. Errors: NOT_FOUND
+        /// (CUSTOMER_NOT_FOUND).
         pub async fn list_identity_history(
             &mut self,
             request: impl tonic::IntoRequest<super::ListIdentityHistoryRequest>,
@@ -2854,7 +2874,9 @@ pub mod identity_service_server {
             tonic::Status,
         >;
         /// Lists every link, merge, split and refusal of one customer, with actor
-        /// and reason.
+        /// and reason. What concerns two customers is in the history of both; that of
+        /// a survivor contains those of its aliases. Errors: NOT_FOUND
+        /// (CUSTOMER_NOT_FOUND).
         async fn list_identity_history(
             &self,
             request: tonic::Request<super::ListIdentityHistoryRequest>,

@@ -36,8 +36,8 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) struct CustomerCache {
     entries: Cache<Key, Arc<Entry>>,
-    /// Ids that were merged away, each with an id that was its survivor: a way forward that never ends wrong.
-    hints: Cache<Key, CustomerId>,
+    /// Ids that were merged away, each with its survivor, and up to where that is right.
+    hints: Cache<Key, (CustomerId, Position)>,
     /// Held while an entry is put in or marked, so that neither overlooks the other.
     flights: Mutex<Flights>,
 }
@@ -86,7 +86,7 @@ impl CustomerCache {
         if let Some(entry) = self.entries.get(&key) {
             return (entry.stamp >= demanded).then_some(entry);
         }
-        let survivor = self.hints.get(&key)?;
+        let (survivor, _) = self.hints.get(&key).filter(|(_, stamp)| *stamp >= demanded)?;
         self.entries.get(&(key.0, survivor)).filter(|entry| entry.stamp >= demanded)
     }
 
@@ -110,6 +110,8 @@ impl CustomerCache {
         if self.entries.get(&key).is_some_and(|entry| entry.stamp < position) {
             self.entries.invalidate(&key);
         }
+        // It may be an alias no more, or another's.
+        self.hints.invalidate(&key);
     }
 
     /// Changes may have been missed: nothing that is held, and nothing that is being loaded, counts.
@@ -125,14 +127,15 @@ impl Loading<'_> {
     /// Puts in what was found for `asked`. Of an id that was merged away only the way to the survivor is kept.
     pub(crate) fn put(&self, tenant: &Tenant, asked: CustomerId, found: CustomerId, entry: Arc<Entry>) {
         let key = (tenant.clone(), asked);
-        if found != asked {
-            self.cache.hints.insert(key, found);
-            return;
-        }
         let flights = self.cache.flights.lock();
         let overtaken = flights.of.get(&key).is_none_or(|flight| flight.marked > entry.stamp);
-        if flights.epoch == self.epoch && !overtaken {
+        if flights.epoch != self.epoch || overtaken {
+            return;
+        }
+        if found == asked {
             self.cache.entries.insert(key, entry);
+        } else {
+            self.cache.hints.insert(key, (found, entry.stamp));
         }
     }
 }
@@ -209,6 +212,19 @@ mod tests {
         assert!(cache.get(&tenant, id(2), at(0)).is_some());
         cache.mark(&tenant, id(1), at(5));
         assert!(cache.get(&tenant, id(2), at(0)).is_none());
+    }
+
+    #[test]
+    fn an_id_that_was_given_back_leads_nowhere_else() {
+        let (cache, tenant) = fixture();
+        let load = cache.load(&tenant, &[id(1), id(2)]);
+        load.put(&tenant, id(2), id(1), entry(at(4)));
+        load.put(&tenant, id(1), id(1), entry(at(6)));
+        assert!(cache.get(&tenant, id(2), at(0)).is_some());
+        cache.mark(&tenant, id(2), at(5));
+        assert!(cache.get(&tenant, id(2), at(0)).is_none(), "split at 5; its former survivor is newer and no help");
+        load.put(&tenant, id(2), id(1), entry(at(4)));
+        assert!(cache.get(&tenant, id(2), at(0)).is_none(), "read before the split");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use data::Tx;
-use identity_domain::{Batch, CustomerState, News, View};
-use rapport_proto::feed::v1::{CustomerChanged, CustomerMerged, event::Event};
+use identity_domain::{Batch, Bond, CustomerState, News, Split, View};
+use rapport_proto::feed::v1::{CustomerChanged, CustomerMerged, CustomerSplit, SectionChanged, event::Event};
 use terms::{CustomerId, Fault, Tenant};
 
 use crate::encode;
@@ -22,7 +22,7 @@ pub(crate) fn publish(tx: &Tx, tenant: &Tenant, view: &View, batch: &Batch) -> R
             loser: merge.loser.to_string(),
             survivor: survivor.to_string(),
             merge_id: merge.id.to_string(),
-            manual: false,
+            manual: merge.bond == Bond::Manual,
         };
         tx.publish(tenant, merge.loser, Event::CustomerMerged(event.clone()));
         if terms::partition(tenant, merge.loser) != terms::partition(tenant, survivor) {
@@ -30,12 +30,40 @@ pub(crate) fn publish(tx: &Tx, tenant: &Tenant, view: &View, batch: &Batch) -> R
         }
         changed.insert(merge.loser);
     }
+    for split in &batch.splits {
+        changed.extend(publish_split(tx, tenant, split));
+    }
     for (id, news) in &batch.news {
         let state = view.customer(*id).ok_or_else(|| Fault::internal("a changed customer is gone"))?;
         tx.publish(tenant, *id, Event::CustomerChanged(customer_changed(state, news)));
         changed.insert(*id);
     }
     Ok(changed.into_iter().collect())
+}
+
+/// `customer.split` goes into each partition concerned; whoever shares one with another hears that their section is out
+/// of date. Gives all of them.
+fn publish_split(tx: &Tx, tenant: &Tenant, split: &Split) -> BTreeSet<CustomerId> {
+    let event = CustomerSplit {
+        from_customer_id: split.from.to_string(),
+        to_customer_id: split.to.to_string(),
+        identifiers: split.identifiers.iter().map(host::encode::identifier).collect(),
+        record_ids: split.records.iter().map(ToString::to_string).collect(),
+        customer_ids: split.customers.iter().map(ToString::to_string).collect(),
+        split_id: split.id.to_string(),
+    };
+    let concerned: BTreeSet<CustomerId> =
+        [split.from, split.to].into_iter().chain(split.customers.iter().copied()).collect();
+    let mut told: BTreeSet<u16> = BTreeSet::new();
+    for id in &concerned {
+        if told.insert(terms::partition(tenant, *id)) {
+            tx.publish(tenant, *id, Event::CustomerSplit(event.clone()));
+        } else {
+            let changed = SectionChanged { section: "identity".to_owned(), customer_id: id.to_string() };
+            tx.publish(tenant, *id, Event::SectionChanged(changed));
+        }
+    }
+    concerned
 }
 
 fn customer_changed(state: &CustomerState, news: &News) -> CustomerChanged {

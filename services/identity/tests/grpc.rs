@@ -345,6 +345,84 @@ async fn lists_page_and_filter() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn merged_by_hand_and_split_again() {
+    for mut served in served().await {
+        let client = &mut served.client;
+        let a = client.identify(record(&[("crm", "a")], &[("name", "A")])).await.unwrap().into_inner().customer_id;
+        let b = client.identify(record(&[("crm", "b")], &[("name", "B")])).await.unwrap().into_inner().customer_id;
+        let before = (get(client, by_id(&a), "").await.unwrap(), get(client, by_id(&b), "").await.unwrap());
+        let merge = MergeCustomersRequest {
+            survivor: by_identifier("crm", "b"),
+            losers: by_id(&a).into_iter().collect(),
+            reason: "secret words".to_owned(),
+            etag: before.1.etag.clone(),
+            ..MergeCustomersRequest::default()
+        };
+        let merged = client.merge_customers(merge.clone()).await.unwrap().into_inner();
+        let customer = get(client, by_id(&a), &merged.revision).await.unwrap();
+        assert_eq!(merged.customer.as_ref(), Some(&customer));
+        assert_eq!(
+            (customer.customer_id, customer.aliases, merged.merged),
+            (b.clone(), vec![a.clone()], vec![a.clone()])
+        );
+        let stale = client.merge_customers(merge).await.unwrap_err();
+        assert_eq!((stale.code(), reason(&stale).as_str()), (Code::Aborted, "ETAG_STALE"));
+        let split = SplitCustomerRequest {
+            customer: by_id(&b),
+            identifiers: vec![identifier("crm", " a")],
+            reason: "secret words".to_owned(),
+            request_id: "once".to_owned(),
+            ..SplitCustomerRequest::default()
+        };
+        let parted = client.split_customer(split.clone()).await.unwrap().into_inner();
+        assert_eq!(client.split_customer(split).await.unwrap().into_inner(), parted, "a retry");
+        let after = (
+            get(client, by_id(&a), &parted.revision).await.unwrap(),
+            get(client, by_id(&b), &parted.revision).await.unwrap(),
+        );
+        assert_eq!((parted.separated.as_ref(), parted.remaining.as_ref()), (Some(&after.0), Some(&after.1)));
+        for (mut after, before) in [(after.0, before.0), (after.1, before.1)] {
+            assert_ne!(after.etag, before.etag);
+            (after.etag, after.update_time) = (before.etag.clone(), before.update_time);
+            assert_eq!(after, before, "as if nothing had happened");
+        }
+        assert!(parted.cannot_links[0].starts_with("cnl_") && parted.id_rule.contains(&b));
+        let again = client.identify(record(&[("crm", "a"), ("crm", "b")], &[])).await.unwrap().into_inner();
+        assert_eq!((again.customer_id.as_str(), again.merged.len()), (a.as_str(), 0));
+        assert_eq!(again.refused[0].guard(), IdentityGuard::CannotLink);
+        let all = history(client, ListIdentityHistoryRequest { customer: by_id(&a), ..Default::default() }).await;
+        let kinds: Vec<_> = all.entries.iter().map(|entry| entry.kind()).collect();
+        use IdentityHistoryKind::{Created, Linked, Merged, Refused, Split};
+        assert!([Created, Linked, Merged, Refused, Split].iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
+        assert!(all.entries.iter().any(|entry| entry.reason == "secret words"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_merge_or_a_split_is_told_at_once() {
+    for mut served in served().await {
+        let fields = |status: Status| {
+            let details = status.get_details_bad_request().expect("violations");
+            details.field_violations.into_iter().map(|v| v.field).collect::<Vec<_>>()
+        };
+        let status = served.client.merge_customers(MergeCustomersRequest::default()).await.unwrap_err();
+        assert_eq!(fields(status), ["survivor", "losers", "reason"]);
+        let wrong = SplitCustomerRequest {
+            record_ids: vec!["rec_x".to_owned()],
+            identifiers: vec![identifier("Bad", "")],
+            alias: "cust".to_owned(),
+            ..SplitCustomerRequest::default()
+        };
+        let status = served.client.split_customer(wrong).await.unwrap_err();
+        let expected =
+            ["customer", "identifiers[0].namespace", "identifiers[0].value", "record_ids[0]", "alias", "reason"];
+        assert_eq!(fields(status), expected);
+        let status = served.client.split_customer(SplitCustomerRequest::default()).await.unwrap_err();
+        assert_eq!(fields(status), ["customer", "reason", "identifiers"]);
+    }
+}
+
 async fn history(client: &mut Client, request: ListIdentityHistoryRequest) -> ListIdentityHistoryResponse {
     client.list_identity_history(request).await.unwrap().into_inner()
 }
@@ -360,8 +438,8 @@ async fn a_history_pages_and_filters() {
         let all = history(client, of(by_identifier("crm", "b"))).await;
         use IdentityHistoryKind::{Created, Linked, Merged};
         let kinds: Vec<_> = all.entries.iter().map(|entry| entry.kind()).collect();
-        assert_eq!(kinds, [Merged, Linked, Created, Created], "newest first");
-        let merge = &all.entries[0];
+        assert_eq!(kinds, [Linked, Merged, Created, Created], "newest first");
+        let merge = &all.entries[1];
         assert_eq!((&merge.customer_id, &merge.other_customer_id), (&a.customer_id, &b.customer_id));
         assert_eq!((merge.record_id.as_str(), merge.actor.as_str()), (joined.record_id.as_str(), "tester"));
         assert_eq!(merge.reason, "shares crm");
@@ -378,7 +456,7 @@ async fn a_history_pages_and_filters() {
         assert_eq!((first.entries.len(), told), (3, all.entries.clone()));
         let filter = r#"kind == "merged" && actor == "tester""#.to_owned();
         let merges = history(client, ListIdentityHistoryRequest { filter, ..of(by_id(&a.customer_id)) }).await;
-        assert_eq!(merges.entries, all.entries[..1]);
+        assert_eq!(merges.entries, all.entries[1..2]);
         let wrong = ListIdentityHistoryRequest {
             filter: "kind ==".to_owned(),
             order_by: "kind".to_owned(),

@@ -1,14 +1,14 @@
 //! The store sits the exam of its domain on SQLite and PostgreSQL, and the feed tells what happened and no more.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use data::{FeedSource, Sql, Watch, WatchFrom};
 use futures::StreamExt;
 use identity::{SqlCustomers, migrations};
-use identity_domain::{ClaimInput, Customers, Identify, IdentifyInput, contract};
+use identity_domain::{ClaimInput, Customers, Identify, IdentifyInput, MergeCustomers, SplitCustomer, contract};
 use profile::Marks;
 use rapport_proto::feed::v1::event::Event;
-use terms::{Caller, CustomerId, Ids, Revision, Service, SystemClock, Timestamp, partition};
+use terms::{Caller, CustomerId, CustomerRef, Ids, Revision, Service, SystemClock, Timestamp, partition};
 use testkit::{TestStore, stores};
 
 fn customers(store: &TestStore) -> Arc<dyn Customers> {
@@ -46,6 +46,38 @@ async fn two_clients_with_overlapping_identifiers_make_one_person() {
 async fn one_of_two_clients_gets_the_last_place() {
     for store in stores(Service::Identity, migrations).await {
         contract::one_of_two_gets_the_last_place(customers(&store), 200).await;
+        assert_eq!(store.idle_in_transaction().await, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn merge_then_split_is_as_if_nothing_had_happened() {
+    for store in stores(Service::Identity, migrations).await {
+        let histories = if store.name() == "postgres" { 100 } else { 1_000 };
+        contract::merge_then_split_is_as_if_nothing_had_happened(customers(&store), histories).await;
+        assert_eq!(store.idle_in_transaction().await, 0);
+    }
+}
+
+/// Clients that identify, merge and split the same people at once, on two replicas; then an audit. Longer and with more:
+/// `RAPPORT_AUDIT_SECONDS`, `RAPPORT_AUDIT_CLIENTS`.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_follows_from_the_evidence() {
+    let given = |name: &str, or: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(or);
+    let time = Duration::from_secs(given("RAPPORT_AUDIT_SECONDS", 4));
+    let clients = given("RAPPORT_AUDIT_CLIENTS", 12) as usize;
+    for store in stores(Service::Identity, migrations).await {
+        let customers: Arc<dyn Customers> = match store.name() {
+            "postgres" => {
+                let ids = Arc::new(Ids::new(Arc::new(SystemClock)));
+                let second = SqlCustomers::new(store.another().await, ids, Marks::in_process());
+                Arc::new(Alternating { stores: [customers(&store), Arc::new(second)], turn: Default::default() })
+            }
+            _ => customers(&store),
+        };
+        let tally = contract::all_follows_from_the_evidence(customers, clients, 60, time).await;
+        println!("{}: {tally:?}", store.name());
+        assert!(tally.merged > 0 && tally.split > 0, "{}: {tally:?}", store.name());
         assert_eq!(store.idle_in_transaction().await, 0);
     }
 }
@@ -153,6 +185,83 @@ async fn the_feed_tells_what_changed_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_feed_tells_of_merges_and_splits_by_hand() {
+    for store in stores(Service::Identity, migrations).await {
+        let customers = customers(&store);
+        let caller = Caller::all_powerful("default".parse().unwrap(), "tester");
+        let identify = async |command| customers.identify(&caller, None, command).await.unwrap().value;
+        let a = identify(command(&[("crm", "a")], &[("city", "Bonn")], 0)).await.customer.unwrap();
+        let b = identify(command(&[("crm", "b")], &[("name", "B")], 0)).await;
+        let (b, record) = (b.customer.unwrap(), b.record.unwrap());
+        let merge = MergeCustomers {
+            survivor: CustomerRef::Id(a),
+            losers: vec![CustomerRef::Id(b)],
+            reason: "marker-7351".to_owned(),
+            override_guards: false,
+            etag: String::new(),
+            validate_only: false,
+            policy: Arc::default(),
+        };
+        customers.merge(&caller, None, merge).await.unwrap();
+        let split = SplitCustomer {
+            customer: CustomerRef::Id(a),
+            identifiers: Vec::new(),
+            records: Vec::new(),
+            alias: Some(b),
+            reason: "marker-7351".to_owned(),
+            etag: String::new(),
+            validate_only: false,
+            policy: Arc::default(),
+        };
+        let written = customers.split(&caller, None, split).await.unwrap();
+        for id in [a, b] {
+            let position = written.revision.position(Service::Identity, partition(&caller.tenant, id));
+            assert!(position.is_some(), "{}: the revision covers both", store.name());
+        }
+        let events = events(&store).await;
+        let merged = events.iter().filter_map(|(_, event)| match event {
+            Event::CustomerMerged(merged) => Some((merged.manual, merged.loser.clone())),
+            _ => None,
+        });
+        assert!(merged.clone().count() > 0 && merged.into_iter().all(|found| found == (true, b.to_string())));
+        let split: Vec<_> = events
+            .iter()
+            .filter_map(|(place, event)| match event {
+                Event::CustomerSplit(split) => Some((*place, split.clone())),
+                _ => None,
+            })
+            .collect();
+        let apart = partition(&caller.tenant, a) != partition(&caller.tenant, b);
+        assert_eq!(split.len(), 1 + usize::from(apart), "once in each partition");
+        let (_, told) = &split[0];
+        assert_eq!((&told.from_customer_id, &told.to_customer_id), (&a.to_string(), &b.to_string()));
+        assert_eq!((&told.record_ids, &told.customer_ids), (&vec![record.to_string()], &vec![b.to_string()]));
+        assert_eq!(told.identifiers.iter().map(|i| i.value.as_str()).collect::<Vec<_>>(), ["b"]);
+        let last = |id: CustomerId| {
+            let of = |(place, event): &&(CustomerId, Event)| *place == id && matches!(event, Event::CustomerChanged(_));
+            match events.iter().rev().find(of) {
+                Some((_, Event::CustomerChanged(changed))) => changed.clone(),
+                _ => panic!("{events:?}"),
+            }
+        };
+        let traits =
+            |id| last(id).traits.unwrap().fields.into_iter().filter(|(_, v)| v.kind != null()).collect::<Vec<_>>();
+        assert_eq!(traits(a).iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["city"]);
+        assert_eq!(traits(b).iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["name"]);
+        assert!(last(a).changed_traits.contains(&"name".to_owned()), "what went");
+        let sql = "SELECT reason || actor FROM history";
+        for row in store.reader().rows(sql, vec![]).await.unwrap() {
+            let text: String = row.try_get_by_index(0).unwrap();
+            assert!(!text.contains("marker"), "{}: somebody's words in the clear", store.name());
+        }
+    }
+}
+
+fn null() -> Option<prost_types::value::Kind> {
+    Some(prost_types::value::Kind::NullValue(0))
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_value_of_an_identifier_or_trait_is_stored_in_the_clear_outside_of_sealed_columns() {
     for store in stores(Service::Identity, migrations).await {
         let customers = customers(&store);
@@ -190,8 +299,8 @@ impl Alternating {
 mod alternating {
     use async_trait::async_trait;
     use identity_domain::{
-        Claim, Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Lead, Record, Verdicts,
-        list_customers::ListQuery,
+        Claim, Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Lead, Merge, MergeCustomers,
+        Merged, Parted, Record, SplitCustomer, Verdicts, list_customers::ListQuery,
     };
     use terms::{Caller, CustomerId, Fault, Identifier, Once, Tenant, Written};
 
@@ -209,6 +318,25 @@ mod alternating {
         }
         async fn identify_many(&self, caller: &Caller, commands: Vec<Identify>) -> Result<Written<Verdicts>, Fault> {
             self.next().identify_many(caller, commands).await
+        }
+        async fn merge(
+            &self,
+            caller: &Caller,
+            once: Option<Once>,
+            command: MergeCustomers,
+        ) -> Result<Written<Merged>, Fault> {
+            self.next().merge(caller, once, command).await
+        }
+        async fn split(
+            &self,
+            caller: &Caller,
+            once: Option<Once>,
+            command: SplitCustomer,
+        ) -> Result<Written<Parted>, Fault> {
+            self.next().split(caller, once, command).await
+        }
+        async fn merges(&self, tenant: &Tenant, id: CustomerId) -> Result<Vec<Merge>, Fault> {
+            self.next().merges(tenant, id).await
         }
         async fn leads(&self, tenant: &Tenant, identifiers: &[Identifier]) -> Result<Vec<Option<Lead>>, Fault> {
             self.next().leads(tenant, identifiers).await

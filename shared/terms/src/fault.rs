@@ -96,6 +96,16 @@ reasons! {
     DecisionNotFound = "DECISION_NOT_FOUND", NotFound;
     /// The segment would use itself, directly or through others.
     SegmentCycle = "SEGMENT_CYCLE", Precondition;
+    /// The customer has no such record.
+    RecordNotFound = "RECORD_NOT_FOUND", NotFound;
+    /// The identifier is none of the customer's.
+    IdentifierNotFound = "IDENTIFIER_NOT_FOUND", NotFound;
+    /// A guard forbids that the customers become one; the message names it.
+    MergeRefused = "MERGE_REFUSED", Precondition;
+    /// The customers are of different sorts, such as a person and an organisation.
+    KindMismatch = "KIND_MISMATCH", Precondition;
+    /// The split would leave nothing on one of its sides.
+    SplitEmpty = "SPLIT_EMPTY", Precondition;
     /// Others use the segment; the metadata names them.
     SegmentInUse = "SEGMENT_IN_USE", Precondition;
     /// Others use the treatment; the metadata names them.
@@ -104,8 +114,6 @@ reasons! {
     NamespaceUnknown = "NAMESPACE_UNKNOWN", Invalid;
     /// Every identifier of the request was refused and nothing was left to link.
     IdentifiersRefused = "IDENTIFIERS_REFUSED", Precondition;
-    /// No such source record.
-    RecordNotFound = "RECORD_NOT_FOUND", NotFound;
     /// No such pair in the review queue.
     MatchCandidateNotFound = "MATCH_CANDIDATE_NOT_FOUND", NotFound;
     /// The pair of the review queue was decided already, or its customers changed.
@@ -150,8 +158,6 @@ reasons! {
     ShuttingDown = "SHUTTING_DOWN", Unavailable;
     /// The time that the caller gave is over.
     DeadlineExceeded = "DEADLINE_EXCEEDED", Late;
-    /// The customers are of different kinds, or of others than the request asks for.
-    KindMismatch = "KIND_MISMATCH", Precondition;
     /// An operation was cancelled.
     Cancelled = "CANCELLED", Cancelled;
     /// No such long-running operation.

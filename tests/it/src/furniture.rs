@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use rapport_proto::{interaction::v1::SetBoundaryRequest, r#type::v1::BoundaryScope};
+use rapport_proto::{
+    identity::v1::MergeCustomersRequest, interaction::v1::SetBoundaryRequest, r#type::v1::BoundaryScope,
+};
 use serde_json::json;
 use tonic::Status;
 
@@ -25,6 +27,20 @@ impl Furniture {
         let email = format!("{MARKER}-{tag}@{}.example.org", app.tenant);
         let traits = json!({ "name": format!("{MARKER} {tag}"), "country": "NL" });
         let customer = app.identify(&[("email", &email)], traits).await?.customer_id;
+        let mut others = Vec::new();
+        for name in ["other", "joined", "alias"] {
+            let email = format!("{MARKER}-{name}-{tag}@{}.example.org", app.tenant);
+            others.push(app.identify(&[("email", &email)], json!({})).await?.customer_id);
+        }
+        let [other_customer, joined_customer, joined_alias] =
+            <[String; 3]>::try_from(others).map_err(|_| Status::internal("three customers"))?;
+        let join = MergeCustomersRequest {
+            survivor: Some(by_id(&joined_customer)),
+            losers: vec![by_id(&joined_alias)],
+            reason: "to be split".to_owned(),
+            ..MergeCustomersRequest::default()
+        };
+        app.identity().merge_customers(join).await?;
         let interaction = app.record(by_id(&customer), "purchase", 20).await?;
         let statement = app.say(by_id(&customer), &format!("topic-{tag}"), json!(MARKER)).await?;
         let boundary = SetBoundaryRequest {
@@ -45,6 +61,9 @@ impl Furniture {
         let decision = app.decide(by_id(&customer), &touchpoint, &statement.revision).await?;
         made.insert("email", email);
         made.insert("customer", customer);
+        made.insert("other_customer", other_customer);
+        made.insert("joined_customer", joined_customer);
+        made.insert("joined_alias", joined_alias);
         made.insert("interaction", interaction.interaction.unwrap_or_default().interaction_id);
         made.insert("statement", statement.statement.unwrap_or_default().statement_id);
         made.insert("boundary", boundary.boundary_id);

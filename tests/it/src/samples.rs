@@ -25,9 +25,12 @@ impl Sample {
 
     /// The pieces of furniture that it names; not the ones that only make it unique.
     pub fn pieces(&self) -> Vec<&'static str> {
-        const PIECES: [&str; 11] = [
+        const PIECES: [&str; 14] = [
             "email",
             "customer",
+            "other_customer",
+            "joined_customer",
+            "joined_alias",
             "interaction",
             "statement",
             "boundary",
@@ -134,6 +137,22 @@ fn identity() -> Vec<Sample> {
         read("rapport.identity.v1.IdentityService/GetCustomer", json!({ "customer": customer() })),
         read("rapport.identity.v1.IdentityService/BatchGetCustomers", json!({ "customers": [customer()] })),
         read("rapport.identity.v1.IdentityService/ListCustomers", json!({ "page_size": 10 })),
+        sample(
+            "rapport.identity.v1.IdentityService/MergeCustomers",
+            json!({
+                "survivor": customer(), "losers": [{ "customer_id": "$other_customer" }],
+                "reason": "the clerk knows both",
+            }),
+            json!({ "reason": "the clerk knows them" }),
+        ),
+        sample(
+            "rapport.identity.v1.IdentityService/SplitCustomer",
+            json!({
+                "customer": { "customer_id": "$joined_customer" }, "alias": "$joined_alias",
+                "reason": "the clerk knows better",
+            }),
+            json!({ "reason": "the clerk knows all" }),
+        ),
         read("rapport.identity.v1.IdentityService/ListIdentityHistory", json!({ "customer": customer() })),
         read("rapport.identity.v1.IdentityService/ExplainIdentity", json!({ "customer": customer() })),
         read("rapport.identity.v1.IdentityService/ListMatchCandidates", json!({ "page_size": 10 })),

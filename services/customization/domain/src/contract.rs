@@ -128,6 +128,7 @@ impl<S: Definitions + DecisionLog> Exam<S> {
             tenant: tenant.clone(),
             id: self.ids.next(),
             customer,
+            named: None,
             arrived_via: None,
             touchpoint: Id::from_uuid(Uuid::from_u128(7)),
             catalog_version: 1,
@@ -251,6 +252,9 @@ impl<S: Definitions + DecisionLog> Exam<S> {
         assert_eq!((logged.customer, logged.arrived_as), (entry.customer, entry.customer));
         assert_eq!((logged.touchpoint, logged.catalog_version, logged.at), (entry.touchpoint, 1, entry.at));
         assert_eq!((logged.body, logged.inputs), (entry.body, Some(inputs.content.clone())));
+        let by_alias = self.record(Entry { named: Some(customer(3)), ..self.entry(&tenant, Some(customer(1))) }).await;
+        let logged = self.store.find(&tenant, by_alias).await.expect("read").expect("logged");
+        assert_eq!((logged.customer, logged.arrived_as), (Some(customer(3)), Some(customer(1))), "the id owns it");
         let nobody = self.record(self.entry(&tenant, None)).await;
         let logged = self.store.find(&tenant, nobody).await.expect("read").expect("logged");
         assert_eq!((logged.customer, logged.inputs), (None, None));

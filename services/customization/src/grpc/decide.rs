@@ -7,12 +7,13 @@ use customization_domain::{
     catalog::Place,
     decide as choose,
     ports::{DecisionLog, Entry, News},
+    profile::Profile,
 };
 use host::{Call, decode};
 use prost::Message;
 use rapport_proto::customization::v1::{DecideRequest, DecideResponse};
 use rules::Value;
-use terms::{CustomerRef, Fault, Once, Reason, Revision, Timestamp, Violations};
+use terms::{CustomerId, CustomerRef, Fault, Once, Reason, Revision, Timestamp, Violations};
 
 use super::Ports;
 use crate::{
@@ -185,6 +186,7 @@ fn entry(
         tenant: call.tenant().clone(),
         id: ports.ids.next(),
         customer: known.profile.customer,
+        named: former(&wanted.customer, &known.profile),
         arrived_via: found.via,
         touchpoint: place.touchpoint.id,
         catalog_version: place.catalog_version,
@@ -198,6 +200,14 @@ fn entry(
             treatments: decision.ranked.iter().filter_map(name).collect(),
             defaulted: decision.defaulted,
         },
+    }
+}
+
+/// The former id by which a request named the customer.
+fn former(reference: &CustomerRef, profile: &Profile) -> Option<CustomerId> {
+    match reference {
+        CustomerRef::Id(id) if profile.identity.aliases.contains(id) => Some(*id),
+        _ => None,
     }
 }
 

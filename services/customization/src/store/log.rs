@@ -135,7 +135,7 @@ async fn insert(tx: &Tx, entries: &[Entry]) -> Result<(), Fault> {
     insert_inputs(tx, entries).await?;
     let effects: Vec<(&Entry, &Effect, CustomerId)> = entries
         .iter()
-        .filter_map(|entry| Some((entry, entry.customer?)))
+        .filter_map(|entry| Some((entry, entry.owner()?)))
         .flat_map(|(entry, customer)| entry.effects.iter().map(move |effect| (entry, effect, customer)))
         .collect();
     match tx.dialect() {
@@ -168,12 +168,12 @@ fn sealed(tx: &Tx, entry: &Entry) -> Vec<u8> {
 }
 
 fn decision(tx: &Tx, entry: &Entry) -> [Value; 10] {
-    let customer: Option<Uuid> = entry.customer.map(CustomerId::uuid);
+    let id = |customer: Option<CustomerId>| -> Value { customer.map(CustomerId::uuid).into() };
     [
         entry.tenant.as_str().into(),
         entry.id.uuid().into(),
-        customer.into(),
-        customer.into(),
+        id(entry.owner()),
+        id(entry.customer),
         entry.arrived_via.map(|via| via.to_vec()).into(),
         entry.touchpoint.uuid().into(),
         entry.catalog_version.into(),
@@ -208,9 +208,9 @@ where
 /// Arrays cannot hold nulls here: zeros and empty bytes stand for them.
 async fn unnest_decisions(tx: &Tx, entries: &[Entry]) -> Result<(), Fault> {
     let sql = format!(
-        "INSERT INTO {} SELECT t, i, NULLIF(c, $10), NULLIF(c, $10), NULLIF(v, ''::bytea), p, g, a, \
+        "INSERT INTO {} SELECT t, i, NULLIF(o, $11), NULLIF(c, $11), NULLIF(v, ''::bytea), p, g, a, \
          NULLIF(n, ''::bytea), b FROM UNNEST($1::text[], $2::uuid[], $3::uuid[], $4::bytea[], $5::uuid[], \
-         $6::bigint[], $7::bigint[], $8::bytea[], $9::bytea[]) AS d (t, i, c, v, p, g, a, n, b)",
+         $6::bigint[], $7::bigint[], $8::bytea[], $9::bytea[], $10::uuid[]) AS d (t, i, c, v, p, g, a, n, b, o)",
         DECISION
     );
     let values = vec![
@@ -223,6 +223,7 @@ async fn unnest_decisions(tx: &Tx, entries: &[Entry]) -> Result<(), Fault> {
         array(entries, |entry| entry.at.micros()),
         array(entries, |entry| entry.inputs.as_ref().map(|inputs| inputs.digest.to_vec()).unwrap_or_default()),
         array(entries, |entry| sealed(tx, entry)),
+        array(entries, |entry| entry.owner().unwrap_or(NOBODY).uuid()),
         NOBODY.uuid().into(),
     ];
     tx.conn().run(&sql, values).await.map(drop)

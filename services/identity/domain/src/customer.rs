@@ -35,7 +35,7 @@ impl Kind {
 }
 
 /// A golden trait with its provenance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TraitValue {
     /// The trait.
     pub name: String,
@@ -52,7 +52,7 @@ pub struct TraitValue {
 }
 
 /// An identifier of a customer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CustomerIdentifier {
     /// Namespace and normalised value.
     pub identifier: Identifier,
@@ -86,7 +86,7 @@ pub struct Sourced {
 }
 
 /// A customer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Customer {
     /// Its id.
     pub id: CustomerId,
@@ -142,8 +142,13 @@ impl Customer {
 
     /// The etag of this state.
     pub fn etag(&self) -> String {
-        format!("{:x}-{:x}", self.version, self.updated_at.micros())
+        etag(self.version, self.updated_at)
     }
+}
+
+/// Tells states of one customer apart.
+pub(crate) fn etag(version: i64, updated_at: Timestamp) -> String {
+    format!("{version:x}-{:x}", updated_at.micros())
 }
 
 /// Joins the claims of several records on one identifier: seen first and last by any, verified by any, brought by the

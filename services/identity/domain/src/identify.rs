@@ -3,6 +3,7 @@
 
 mod decide;
 mod link;
+mod sharing;
 #[cfg(test)]
 mod tests;
 mod verdict;

@@ -8,10 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use terms::{CustomerId, Fault, Identifier, Timestamp};
 
 use crate::{
+    cannot_link::CannotLink,
     history::HistoryEntry,
     identify::{Identified, Identify, decide},
     matching::Proposal,
     record::RecordId,
+    split_customer::Split,
     view::{Change, Lead, Merge, Moment, Node, View},
 };
 
@@ -39,12 +41,22 @@ pub struct Batch {
     pub merged: Vec<Merge>,
     /// Records to write; `true`: new.
     pub records: BTreeMap<RecordId, bool>,
+    /// Those of them that belong to another id now, and their keys with them.
+    pub rehomed: BTreeSet<RecordId>,
     /// Edges to write; `true`: new.
     pub claims: BTreeMap<(RecordId, Identifier), bool>,
-    /// Nodes that lead somewhere for the first time, or to another customer from now on; where, the view knows.
+    /// Nodes that lead somewhere for the first time, or elsewhere from now on; where, the view knows.
     pub leads: Vec<(Node, Lead)>,
     /// Values of which it changed with whom they were seen.
     pub sharings: BTreeSet<Identifier>,
+    /// Ids that are now aliases of somebody else, or none any more; see the view.
+    pub realigned: BTreeSet<CustomerId>,
+    /// Cannot-links to add.
+    pub cannot_links: Vec<CannotLink>,
+    /// Cannot-links to take away.
+    pub lifted: Vec<CannotLink>,
+    /// What was taken apart.
+    pub splits: Vec<Split>,
     /// Entries to add.
     pub history: Vec<HistoryEntry>,
     /// What to tell, by customer.

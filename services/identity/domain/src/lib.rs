@@ -13,6 +13,8 @@
 //! | [`customer`] | [`Customer`]: all of it, as readers see it |
 //! | [`guard`], [`anchors`] | what keeps different people from becoming one, and what it needs to know of a customer |
 //! | [`view`] | [`View`]: the part of the graph that a decision reads; how a change alters it |
+//! | [`merge_customers`], [`split_customer`] | `MergeCustomers` and `SplitCustomer`: by hand, and back |
+//! | [`cannot_link`] | pairs that must not become one |
 //! | [`identify`] | `Identify`: check, then decide; [`identify_stream`] folds many into one [`Batch`] |
 //! | [`matching`] | which records are one party although they share no identifier |
 //! | [`explain_identity`], [`lookup_customer`], [`list_customers`], [`list_identity_history`] | the reading verbs that have rules of their own |
@@ -25,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 pub mod anchors;
+pub mod cannot_link;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod customer;
@@ -39,15 +42,18 @@ pub mod list_identity_history;
 pub mod lookup_customer;
 pub mod matching;
 pub mod memory;
+pub mod merge_customers;
 pub mod name;
 pub mod normalise;
 pub mod policy;
 pub mod ports;
 pub mod record;
+pub mod split_customer;
 pub mod update_identity_policy;
 pub mod view;
 
 pub use anchors::Anchors;
+pub use cannot_link::{CannotLink, CannotLinkId};
 pub use customer::{Customer, CustomerIdentifier, Kind, Sourced, TraitValue};
 pub use golden::Golden;
 pub use guard::may_join;
@@ -56,7 +62,9 @@ pub use identify::{ClaimInput, Evidence, Guard, Identified, Identify, IdentifyIn
 pub use identify_stream::{Batch, News, identify_all};
 pub use list_identity_history::HistoryQuery;
 pub use memory::MemoryCustomers;
+pub use merge_customers::{MergeCustomers, Merged};
 pub use policy::Policy;
 pub use ports::{Customers, Verdicts};
 pub use record::{Claim, Facts, Observed, Record, RecordId, RecordKey, SourceKey};
-pub use view::{CustomerState, Lead, Merge, Moment, Node, Sharing, Touched, View};
+pub use split_customer::{Parted, Split, SplitCustomer};
+pub use view::{Bond, CustomerState, Lead, Merge, Moment, Node, Sharing, Touched, View};

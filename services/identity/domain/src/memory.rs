@@ -9,22 +9,25 @@ use std::{
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use serde::{Serialize, de::DeserializeOwned};
 use terms::{
     Caller, Clock, CustomerId, Fault, Identifier, Ids, Once, Position, Reason, Revision, Service, Tenant, Written,
     partition,
 };
 
 use crate::{
-    customer::{Customer, Sourced},
+    customer::Customer,
     history::HistoryEntry,
     identify::{Identified, Identify},
     identify_stream::{Batch, identify_all},
     list_customers::{ListQuery, Place},
     list_identity_history::HistoryQuery,
     matching::{self, Matcher, memory::MemoryFiles, resemble},
+    merge_customers::{MergeCustomers, Merged, merge_customers},
     ports::{Customers, Verdicts},
     record::{Claim, Record, RecordId},
-    view::{CustomerState, Lead, Moment, Node, View},
+    split_customer::{Parted, SplitCustomer, split_customer},
+    view::{Lead, Merge, Moment, Node, View},
 };
 
 /// Customers in memory.
@@ -49,10 +52,10 @@ struct TenantState {
     files: MemoryFiles,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Recorded {
     fingerprint: [u8; 32],
-    value: Identified,
+    value: serde_json::Value,
     revision: Revision,
 }
 
@@ -80,19 +83,29 @@ impl MemoryCustomers {
             tenant.files.keep(&tenant.view, filing);
         }
         tenant.files.propose(std::mem::take(&mut batch.proposals), moment.now);
-        tenant.history.extend(std::mem::take(&mut batch.history));
         Ok((verdicts, batch))
     }
 
-    fn commit(&self, state: &mut State, caller: &Caller, tenant: TenantState, batch: &Batch) -> Revision {
-        state.tenants.insert(caller.tenant.clone(), tenant);
-        let mut revision = Revision::new();
-        for customer in batch.news.keys() {
-            state.position += 1;
-            let position = Position { xid: 0, seq: state.position };
-            revision.raise(Service::Identity, partition(&caller.tenant, *customer), position);
-        }
-        revision
+    /// Does `work` on a copy of what the tenant has, under a request id; what it did counts unless it is only tried.
+    fn by_hand<T: Serialize + DeserializeOwned>(
+        &self,
+        caller: &Caller,
+        once: Option<Once>,
+        validate_only: bool,
+        work: impl FnOnce(&mut View, Moment<'_>) -> Result<(Batch, T), Fault>,
+    ) -> Result<Written<T>, Fault> {
+        let mut state = self.state.lock();
+        state.once(once, |state| {
+            let tenant = state.tenants.entry(caller.tenant.clone()).or_default();
+            let mut view = tenant.view.clone();
+            let moment = Moment { now: self.clock.now(), ids: &self.ids, actor: &caller.subject };
+            let (batch, value) = work(&mut view, moment)?;
+            if validate_only {
+                return Ok((value, Revision::new()));
+            }
+            tenant.view = view;
+            Ok((value, state.note(&caller.tenant, batch)))
+        })
     }
 
     fn read<T>(&self, tenant: &Tenant, read: impl FnOnce(&TenantState) -> T) -> T {
@@ -104,23 +117,48 @@ impl MemoryCustomers {
     }
 }
 
-impl TenantState {
-    fn customer(&self, state: &CustomerState) -> Customer {
-        let aliases = self.view.aliases_of(state.id);
-        let claims = self.view.claims().filter_map(|(record, claim)| {
-            let record = self.view.record(record)?;
-            let node = Node::Identifier(claim.identifier.clone());
-            let sharing = self.view.sharing(&claim.identifier);
-            (self.view.resolve(record.home) == state.id).then(|| Sourced {
-                source: record.source.clone(),
-                claim: claim.clone(),
-                leads: self.view.lead(&node).is_some_and(|lead| self.view.resolve(lead.customer) == state.id),
-                shared: sharing.is_some_and(|sharing| sharing.shared),
-            })
-        });
-        Customer::assemble(state.clone(), claims.collect(), aliases)
+impl State {
+    /// Keeps the history of what was done to a tenant's view; gives the revision.
+    fn note(&mut self, tenant: &Tenant, batch: Batch) -> Revision {
+        let Batch { history, news, .. } = batch;
+        self.tenants.entry(tenant.clone()).or_default().history.extend(history);
+        let mut revision = Revision::new();
+        for customer in news.keys() {
+            self.position += 1;
+            let position = Position { xid: 0, seq: self.position };
+            revision.raise(Service::Identity, partition(tenant, *customer), position);
+        }
+        revision
     }
 
+    fn once<T: Serialize + DeserializeOwned>(
+        &mut self,
+        once: Option<Once>,
+        work: impl FnOnce(&mut Self) -> Result<(T, Revision), Fault>,
+    ) -> Result<Written<T>, Fault> {
+        let Some(once) = once else {
+            return work(self).map(|(value, revision)| Written { value, revision, replayed: false });
+        };
+        let key = (once.tenant, once.method, once.request_id);
+        if let Some(known) = self.recorded.get(&key) {
+            if known.fingerprint != once.fingerprint {
+                return Err(Fault::new(Reason::RequestIdReused, "`request_id` was used before with another body"));
+            }
+            let value = serde_json::from_value(known.value.clone()).map_err(Fault::internal)?;
+            return Ok(Written { value, revision: known.revision.clone(), replayed: true });
+        }
+        let (value, revision) = work(self)?;
+        let recorded = Recorded {
+            fingerprint: once.fingerprint,
+            value: serde_json::to_value(&value).map_err(Fault::internal)?,
+            revision: revision.clone(),
+        };
+        self.recorded.insert(key, recorded);
+        Ok(Written { value, revision, replayed: false })
+    }
+}
+
+impl TenantState {
     fn claims_of(&self, id: RecordId) -> Vec<Claim> {
         let claims = self.view.claims().filter(|(record, _)| *record == id);
         let mut claims: Vec<_> = claims.map(|(_, claim)| claim.clone()).collect();
@@ -145,36 +183,45 @@ impl Customers for MemoryCustomers {
         once: Option<Once>,
         command: Identify,
     ) -> Result<Written<Identified>, Fault> {
-        let mut state = self.state.lock();
-        let key = once.as_ref().map(|once| (once.tenant.clone(), once.method, once.request_id.clone()));
-        if let (Some(once), Some(key)) = (&once, &key)
-            && let Some(known) = state.recorded.get(key)
-        {
-            if known.fingerprint != once.fingerprint {
-                return Err(Fault::new(Reason::RequestIdReused, "`request_id` was used before with another body"));
+        self.state.lock().once(once, |state| {
+            let mut tenant = state.tenants.get(&caller.tenant).cloned().unwrap_or_default();
+            let (verdicts, batch) = self.decide(&mut tenant, caller, &[matching::attempt(&command)])?;
+            let reply = verdicts.into_iter().next().unwrap_or_else(|| Err(Fault::internal("no verdict")))?;
+            let value = matching::answer(&command, reply, &batch)?;
+            if command.validate_only {
+                return Ok((value, Revision::new()));
             }
-            return Ok(Written { value: known.value.clone(), revision: known.revision.clone(), replayed: true });
-        }
-        let mut tenant = state.tenants.get(&caller.tenant).cloned().unwrap_or_default();
-        let (verdicts, batch) = self.decide(&mut tenant, caller, &[matching::attempt(&command)])?;
-        let reply = verdicts.into_iter().next().unwrap_or_else(|| Err(Fault::internal("no verdict")))?;
-        let value = matching::answer(&command, reply, &batch)?;
-        if command.validate_only {
-            return Ok(Written { value, revision: Revision::new(), replayed: false });
-        }
-        let revision = self.commit(&mut state, caller, tenant, &batch);
-        if let (Some(once), Some(key)) = (once, key) {
-            let recorded = Recorded { fingerprint: once.fingerprint, value: value.clone(), revision: revision.clone() };
-            state.recorded.insert(key, recorded);
-        }
-        Ok(Written { value, revision, replayed: false })
+            state.tenants.insert(caller.tenant.clone(), tenant);
+            Ok((value, state.note(&caller.tenant, batch)))
+        })
+    }
+
+    async fn merge(
+        &self,
+        caller: &Caller,
+        once: Option<Once>,
+        command: MergeCustomers,
+    ) -> Result<Written<Merged>, Fault> {
+        let validate_only = command.validate_only;
+        self.by_hand(caller, once, validate_only, |view, moment| merge_customers(view, &command, moment))
+    }
+
+    async fn split(
+        &self,
+        caller: &Caller,
+        once: Option<Once>,
+        command: SplitCustomer,
+    ) -> Result<Written<Parted>, Fault> {
+        let validate_only = command.validate_only;
+        self.by_hand(caller, once, validate_only, |view, moment| split_customer(view, &command, moment))
     }
 
     async fn identify_many(&self, caller: &Caller, commands: Vec<Identify>) -> Result<Written<Verdicts>, Fault> {
         let mut state = self.state.lock();
         let mut tenant = state.tenants.get(&caller.tenant).cloned().unwrap_or_default();
         let (value, batch) = self.decide(&mut tenant, caller, &commands)?;
-        let revision = self.commit(&mut state, caller, tenant, &batch);
+        state.tenants.insert(caller.tenant.clone(), tenant);
+        let revision = state.note(&caller.tenant, batch);
         Ok(Written { value, revision, replayed: false })
     }
 
@@ -199,14 +246,14 @@ impl Customers for MemoryCustomers {
 
     async fn get(&self, tenant: &Tenant, ids: &[CustomerId]) -> Result<Vec<Option<Customer>>, Fault> {
         Ok(self.read(tenant, |state| {
-            let get = |id: &CustomerId| state.view.customer(state.view.resolve(*id)).map(|c| state.customer(c));
+            let get = |id: &CustomerId| state.view.assemble(state.view.resolve(*id));
             ids.iter().map(get).collect()
         }))
     }
 
     async fn list(&self, tenant: &Tenant, query: ListQuery) -> Result<Vec<Customer>, Fault> {
         let mut all: Vec<Customer> =
-            self.read(tenant, |state| state.view.customers().map(|customer| state.customer(customer)).collect());
+            self.read(tenant, |state| state.view.customers().filter_map(|c| state.view.assemble(c.id)).collect());
         let place = |customer: &Customer| query.order.place(customer);
         all.sort_by_key(place);
         if query.order.descending {
@@ -229,6 +276,14 @@ impl Customers for MemoryCustomers {
             let mut records: Vec<_> = records.map(|r| (r.clone(), state.claims_of(r.id))).collect();
             records.sort_by_key(|(record, _)| record.id);
             records
+        }))
+    }
+
+    async fn merges(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<Merge>, Fault> {
+        Ok(self.read(tenant, |state| {
+            let survivor = state.view.resolve(customer);
+            let aliases = state.view.aliases_of(survivor).into_iter();
+            aliases.filter_map(|id| Some(Merge { survivor, ..state.view.merge(id)?.clone() })).collect()
         }))
     }
 
@@ -262,6 +317,8 @@ impl Customers for MemoryCustomers {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
     use serde_json::{Value, json};
     use terms::SystemClock;
@@ -304,6 +361,16 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(contract::any_order_ends_in_the_batch(&*store(), "town", groups));
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn merge_then_split() {
+        contract::merge_then_split_is_as_if_nothing_had_happened(store(), 1_000).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn audit() {
+        contract::all_follows_from_the_evidence(store(), 4, 40, Duration::from_secs(1)).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -9,8 +9,10 @@ use crate::{
     identify::{Identified, Identify},
     list_customers::ListQuery,
     list_identity_history::HistoryQuery,
+    merge_customers::{MergeCustomers, Merged},
     record::{Claim, Record},
-    view::Lead,
+    split_customer::{Parted, SplitCustomer},
+    view::{Lead, Merge},
 };
 
 /// One verdict per command, in order.
@@ -37,6 +39,28 @@ pub trait Customers: Send + Sync + 'static {
     /// # Errors
     /// What the store says: then nothing was stored.
     async fn identify_many(&self, caller: &Caller, commands: Vec<Identify>) -> Result<Written<Verdicts>, Fault>;
+
+    /// Merges customers by hand: reads all of them, decides, and commits like [`Customers::identify`].
+    ///
+    /// # Errors
+    /// What the decision says; [`terms::Reason::RequestIdReused`]; what the store says.
+    async fn merge(
+        &self,
+        caller: &Caller,
+        once: Option<Once>,
+        command: MergeCustomers,
+    ) -> Result<Written<Merged>, Fault>;
+
+    /// Splits a customer: reads all of it, decides, and commits like [`Customers::identify`].
+    ///
+    /// # Errors
+    /// What the decision says; [`terms::Reason::RequestIdReused`]; what the store says.
+    async fn split(
+        &self,
+        caller: &Caller,
+        once: Option<Once>,
+        command: SplitCustomer,
+    ) -> Result<Written<Parted>, Fault>;
 
     /// Where identifiers, already normalised, lead, in order; the customer is the survivor.
     ///
@@ -67,6 +91,12 @@ pub trait Customers: Send + Sync + 'static {
     /// # Errors
     /// What the store says.
     async fn records(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<(Record, Vec<Claim>)>, Fault>;
+
+    /// What holds the ids of a customer together, in no order: one merge for each alias.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn merges(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<Merge>, Fault>;
 
     /// What happened to a customer and to those that were merged into it: a part of it, in the order asked for.
     ///

@@ -110,7 +110,8 @@ pub struct Record {
     pub source: String,
     /// The source's own key, if it gave one.
     pub source_record_id: Option<String>,
-    /// The customer that it arrived at. It never changes: merges are found by resolving it.
+    /// The id that it belongs to: the one to which its identifiers led when it arrived. Merges are found by resolving it;
+    /// only a split gives it another.
     pub home: CustomerId,
     /// What it says.
     pub facts: Facts,
@@ -134,7 +135,7 @@ pub struct Claim {
     /// The latest observation (event time).
     pub last_seen: Timestamp,
     /// The probability that the two ends belong together; 1 for an identifier that leads to the customer, which is
-    /// certain by policy; 0 where a guard refused the link.
+    /// certain by policy; 0 where a guard refused the link, or a split took it apart.
     pub certainty: f64,
     /// Who made the edge.
     pub actor: String,

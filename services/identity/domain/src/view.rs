@@ -3,13 +3,15 @@
 //! A store loads the view of what a group of commands touches, under locks; the memory store is one large view. The
 //! decision is pure; [`View::apply`] is the only thing that alters a view, so that many commands fold into one write.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
-use terms::{CustomerId, Identifier, Ids, Timestamp};
+use terms::{CustomerId, CustomerRef, Identifier, Ids, Timestamp};
 
 use crate::{
     anchors::Anchors,
+    cannot_link::{CannotLink, pair},
+    customer::{Customer, Sourced, etag},
     golden::Golden,
     history::{HistoryEntry, HistoryId},
     record::{Claim, Record, RecordId, RecordKey},
@@ -56,7 +58,7 @@ pub struct Touched {
 /// Where a node leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lead {
-    /// The customer that the node was linked to when it was first seen; resolve it before use.
+    /// The id that the node belongs to, whoever that id means now; resolve it before use.
     pub customer: CustomerId,
     /// The record itself, or the record that first claimed the identifier.
     pub record: RecordId,
@@ -83,6 +85,13 @@ pub struct CustomerState {
     pub version: i64,
 }
 
+impl CustomerState {
+    /// The etag of this state.
+    pub fn etag(&self) -> String {
+        etag(self.version, self.updated_at)
+    }
+}
+
 /// What a decision takes beside the view.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment<'a> {
@@ -94,8 +103,36 @@ pub struct Moment<'a> {
     pub actor: &'a str,
 }
 
-/// A customer that was merged into another.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What holds two ids together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Bond {
+    /// A record that carries identifiers of both.
+    Identifier,
+    /// A probabilistic match.
+    Probable,
+    /// Somebody's word: then the survivor is whom they named.
+    Manual,
+}
+
+impl Bond {
+    /// The stored name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Identifier => "identifier",
+            Self::Probable => "probable",
+            Self::Manual => "manual",
+        }
+    }
+
+    /// Reads the stored name.
+    pub fn parse(stored: &str) -> Option<Self> {
+        [Self::Identifier, Self::Probable, Self::Manual].into_iter().find(|bond| bond.as_str() == stored)
+    }
+}
+
+/// A customer that was merged into another. The merges of all ids of a customer are a tree whose nodes are the ids:
+/// taking one edge away undoes that merge, whatever was merged since.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Merge {
     /// The history entry of the merge.
     pub id: HistoryId,
@@ -103,8 +140,18 @@ pub struct Merge {
     pub loser: CustomerId,
     /// When the loser had been created.
     pub loser_created_at: Timestamp,
-    /// The customer who remains.
+    /// The customer who remained then.
     pub survivor: CustomerId,
+    /// The id on the loser's side at which the evidence lies: the loser or one of its aliases.
+    pub here: CustomerId,
+    /// The id on the survivor's side.
+    pub there: CustomerId,
+    /// What the evidence is.
+    pub bond: Bond,
+    /// How certain it is, 0 to 1.
+    pub certainty: f64,
+    /// When it was made (record time).
+    pub at: Timestamp,
 }
 
 /// What a decision changes. Every value is the new state, so applying it twice is applying it once.
@@ -145,6 +192,8 @@ pub struct View {
     sharings: HashMap<Identifier, Sharing>,
     customers: HashMap<CustomerId, CustomerState>,
     aliases: HashMap<CustomerId, CustomerId>,
+    merges: HashMap<CustomerId, Merge>,
+    cannot_links: BTreeMap<(CustomerId, CustomerId), CannotLink>,
     records: HashMap<RecordId, Record>,
     claims: HashMap<(RecordId, Identifier), Claim>,
 }
@@ -175,6 +224,16 @@ impl View {
         self.aliases.insert(alias, survivor);
     }
 
+    /// Adds the merge of an alias.
+    pub fn add_merge(&mut self, merge: Merge) {
+        self.merges.insert(merge.loser, merge);
+    }
+
+    /// Adds that two customers must not become one.
+    pub fn add_cannot_link(&mut self, link: CannotLink) {
+        self.cannot_links.insert((link.a, link.b), link);
+    }
+
     /// Adds a record.
     pub fn add_record(&mut self, record: Record) {
         self.records.insert(record.id, record);
@@ -190,14 +249,18 @@ impl View {
         self.aliases.get(&customer).copied().unwrap_or(customer)
     }
 
+    /// The id that a reference names, whoever that id means now; `None` where it leads nowhere.
+    pub fn named(&self, reference: &CustomerRef) -> Option<CustomerId> {
+        let id = match reference {
+            CustomerRef::Id(id) => *id,
+            CustomerRef::Identifier(identifier) => self.lead(&Node::Identifier(identifier.clone()))?.customer,
+        };
+        self.customer(self.resolve(id)).map(|_| id)
+    }
+
     /// Where a node leads.
     pub fn lead(&self, node: &Node) -> Option<Lead> {
         self.leads.get(node).copied()
-    }
-
-    /// Whether two customers were declared to be two.
-    pub fn are_apart(&self, _a: CustomerId, _b: CustomerId) -> bool {
-        false
     }
 
     /// With whom a value was seen, beside the customer to whom it leads.
@@ -245,18 +308,90 @@ impl View {
         self.aliases.iter().filter(|(_, survivor)| **survivor == customer).map(|(alias, _)| *alias).collect()
     }
 
-    /// The loser becomes an alias of the survivor, and so does whatever led to it.
-    pub fn merge(&mut self, merge: &Merge) {
+    /// The merge that made an alias of `loser`.
+    pub fn merge(&self, loser: CustomerId) -> Option<&Merge> {
+        self.merges.get(&loser)
+    }
+
+    /// What forbids that the two become one; both are survivors.
+    pub fn cannot_link(&self, one: CustomerId, other: CustomerId) -> Option<&CannotLink> {
+        self.cannot_links.values().find(|link| pair(self.resolve(link.a), self.resolve(link.b)) == pair(one, other))
+    }
+
+    /// Every cannot-link, in the order of the ids.
+    pub fn cannot_links(&self) -> impl Iterator<Item = &CannotLink> {
+        self.cannot_links.values()
+    }
+
+    /// A survivor with everything that belongs to it. The view holds all of its records, edges and aliases.
+    pub fn assemble(&self, id: CustomerId) -> Option<Customer> {
+        let state = self.customer(id)?;
+        let claims = self.claims().filter_map(|(record, claim)| {
+            let record = self.record(record)?;
+            let sharing = self.sharing(&claim.identifier);
+            (self.resolve(record.home) == id).then(|| Sourced {
+                source: record.source.clone(),
+                claim: claim.clone(),
+                leads: self.is_linked(record, &claim.identifier),
+                shared: sharing.is_some_and(|sharing| sharing.shared),
+            })
+        });
+        Some(Customer::assemble(state.clone(), claims.collect(), self.aliases_of(id)))
+    }
+
+    /// Whether an identifier that a record carries belongs to the customer of the record; not so where a guard refused
+    /// the link, or the identifier has moved on.
+    pub fn is_linked(&self, record: &Record, identifier: &Identifier) -> bool {
+        self.lead(&Node::Identifier(identifier.clone()))
+            .is_some_and(|lead| self.resolve(lead.customer) == self.resolve(record.home))
+    }
+
+    /// Makes the merge.
+    pub(crate) fn apply_merge(&mut self, merge: &Merge) {
         self.customers.remove(&merge.loser);
         for survivor in self.aliases.values_mut().filter(|s| **s == merge.loser) {
             *survivor = merge.survivor;
         }
         self.aliases.insert(merge.loser, merge.survivor);
+        self.merges.insert(merge.loser, merge.clone());
+    }
+
+    /// Lets `id` be an alias of the survivor of `merge`, or, without one, a customer of its own.
+    pub(crate) fn realign(&mut self, id: CustomerId, merge: Option<Merge>) {
+        match merge {
+            Some(merge) => {
+                self.aliases.insert(id, merge.survivor);
+                self.merges.insert(id, merge);
+            }
+            None => {
+                self.aliases.remove(&id);
+                self.merges.remove(&id);
+            }
+        }
+    }
+
+    /// Lets a record belong to another id, and with it the key by which it is known again.
+    pub(crate) fn rehome(&mut self, id: RecordId, home: CustomerId) {
+        if let Some(record) = self.records.get_mut(&id) {
+            record.home = home;
+        }
+        for (node, lead) in &mut self.leads {
+            if matches!(node, Node::Record(_)) && lead.record == id {
+                lead.customer = home;
+            }
+        }
+    }
+
+    /// Takes a cannot-link away.
+    pub(crate) fn lift(&mut self, link: &CannotLink) {
+        self.cannot_links.remove(&(link.a, link.b));
     }
 
     /// Makes the change.
     pub fn apply(&mut self, change: &Change) {
-        change.merged.iter().for_each(|merge| self.merge(merge));
+        for merge in &change.merged {
+            self.apply_merge(merge);
+        }
         self.customers.insert(change.customer.id, change.customer.clone());
         for (node, lead) in &change.leads {
             self.leads.insert(node.clone(), *lead);

@@ -12,6 +12,8 @@ mod list_customers;
 mod list_identity_history;
 mod list_match_candidates;
 mod lookup_customer;
+mod merge_customers;
+mod split_customer;
 mod update_identity_policy;
 
 use std::sync::Arc;
@@ -77,8 +79,6 @@ pub const ACCESS: &[(&str, Access)] = &[
 
 /// RPCs that are declared, and come with a later release.
 pub const NOT_YET_SERVED: &[&str] = &[
-    rpc!("MergeCustomers"),
-    rpc!("SplitCustomer"),
     rpc!("DecideMatchCandidate"),
     rpc!("RelateCustomers"),
     rpc!("ListRelations"),
@@ -149,16 +149,16 @@ impl identity_service_server::IdentityService for Handler {
 
     async fn merge_customers(
         &self,
-        _: Request<MergeCustomersRequest>,
+        request: Request<MergeCustomersRequest>,
     ) -> Result<Response<MergeCustomersResponse>, Status> {
-        later!("MergeCustomers")
+        unary!(self, request, merge_customers)
     }
 
     async fn split_customer(
         &self,
-        _: Request<SplitCustomerRequest>,
+        request: Request<SplitCustomerRequest>,
     ) -> Result<Response<SplitCustomerResponse>, Status> {
-        later!("SplitCustomer")
+        unary!(self, request, split_customer)
     }
 
     async fn explain_identity(

@@ -7,7 +7,8 @@
 //! 1. Rows of `lookup` that exist, by key. Then rows for nodes that nothing leads from yet are inserted, by key: who
 //!    inserts first, goes first. If another inserted one of them in between, its lock would come out of order: start
 //!    again.
-//! 2. Customers, by id. Locked, they cannot be merged away. If one was, between 1 and 2, its row is gone: start again.
+//! 2. Customers, by id. Locked, they can neither be merged away nor split. If one was merged away between 1 and 2, its
+//!    row is gone; if one was split, an id that had led to it may lead elsewhere: start again.
 //!    A customer whom a record resembles is known only after that: it is locked if it is free; if not, the transaction
 //!    starts again and locks it here.
 //!
@@ -22,14 +23,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use data::{Dialect, Sql};
-use identity_domain::{Identify, Lead, Node, Policy, RecordId, View};
+use identity_domain::{CannotLink, Identify, Lead, Node, Policy, RecordId, View};
 use sea_orm::DatabaseTransaction;
 use terms::{CustomerId, Fault};
 
 use super::{
     rows,
     sealed::{Key, Sealing},
-    sql::{self, CHUNK, Params, column, id, resolved},
+    sql::{self, CHUNK, Params, column, id, resolved, time},
 };
 
 /// Whether to lock what is read.
@@ -48,6 +49,8 @@ pub(super) struct Loaded {
     pub(super) keys: HashMap<Node, Key>,
     /// Nodes whose row was inserted for the lock alone.
     pub(super) reserved: Vec<Key>,
+    /// The keys of records, where all of a customer was read.
+    pub(super) record_keys: HashMap<RecordId, Key>,
 }
 
 pub(super) async fn load(
@@ -63,15 +66,19 @@ pub(super) async fn load(
     }
     let loading = Loading { conn, sealing, lock: lock == Lock::Yes && conn.dialect() == Dialect::Postgres };
     let mut view = View::new();
-    let mut customers = loading.leads(&nodes, &mut view).await?;
+    let (mut customers, mut hops) = loading.leads(&nodes, &mut view).await?;
     let reserved = if loading.lock { loading.reserve(&nodes, &view).await? } else { Vec::new() };
     let later = commands.iter().flat_map(|command| command.later_nodes(&view));
     let later: BTreeMap<Key, Node> = later.map(|node| (sealing.key(&node), node)).collect();
     if !later.is_empty() {
-        customers.extend(Loading { lock: false, ..loading }.leads(&later, &mut view).await?);
+        let (more, further) = Loading { lock: false, ..loading }.leads(&later, &mut view).await?;
+        customers.extend(more);
+        hops.extend(further);
         nodes.extend(later);
     }
     let bare = loading.customers(&customers, also, &mut view).await?;
+    loading.still(&hops).await?;
+    loading.apart(&customers, &mut view).await?;
     if let Some(command) = commands.first().filter(|_| !bare.is_empty()) {
         loading.anchors(&bare, &command.policy, &mut view).await?;
     }
@@ -82,7 +89,8 @@ pub(super) async fn load(
     if commands.iter().any(|command| command.needs_records(view.customers())) {
         loading.all_records(&customers, &mut view).await?;
     }
-    Ok(Loaded { view, keys: nodes.into_iter().map(|(key, node)| (node, key)).collect(), reserved })
+    let keys = nodes.into_iter().map(|(key, node)| (node, key)).collect();
+    Ok(Loaded { view, keys, reserved, record_keys: HashMap::new() })
 }
 
 #[derive(Clone, Copy)]
@@ -92,14 +100,17 @@ pub(super) struct Loading<'a> {
     pub(super) lock: bool,
 }
 
+/// Ids that were merged away, with whom they mean.
+type Hops = BTreeMap<CustomerId, CustomerId>;
+
 impl Loading<'_> {
-    fn params(&self) -> Params {
+    pub(super) fn params(&self) -> Params {
         Params::of(self.conn.dialect(), self.sealing.tenant)
     }
 
-    /// Where the nodes lead; gives the customers, resolved.
-    async fn leads(&self, nodes: &BTreeMap<Key, Node>, view: &mut View) -> Result<BTreeSet<CustomerId>, Fault> {
-        let mut customers = BTreeSet::new();
+    /// Where the nodes lead; gives the customers, resolved, and how.
+    async fn leads(&self, nodes: &BTreeMap<Key, Node>, view: &mut View) -> Result<(BTreeSet<CustomerId>, Hops), Fault> {
+        let (mut customers, mut hops) = (BTreeSet::new(), Hops::new());
         let keys: Vec<&Key> = nodes.keys().collect();
         for keys in keys.chunks(CHUNK) {
             let mut params = self.params();
@@ -117,6 +128,7 @@ impl Loading<'_> {
                 let customer = resolved(&row, 1, 3)?;
                 if customer != lead.customer {
                     view.add_alias(lead.customer, customer);
+                    hops.insert(lead.customer, customer);
                 }
                 view.add_lead(node.clone(), lead);
                 if let (Node::Identifier(identifier), Some(sharing)) = (node, rows::sharing(&row, 4)?) {
@@ -125,7 +137,7 @@ impl Loading<'_> {
                 customers.insert(customer);
             }
         }
-        Ok(customers)
+        Ok((customers, hops))
     }
 
     /// Inserts rows for the nodes that lead nowhere yet, in the order of their keys.
@@ -148,7 +160,7 @@ impl Loading<'_> {
 
     /// The customers; all of them, or the transaction starts again. `also` are locked if they are still there. Gives
     /// those whose anchors are not worked out yet.
-    async fn customers(
+    pub(super) async fn customers(
         &self,
         customers: &BTreeSet<CustomerId>,
         also: &BTreeSet<CustomerId>,
@@ -177,6 +189,50 @@ impl Loading<'_> {
             return Ok(bare);
         }
         Err(data::retry("a customer was merged away by another transaction"))
+    }
+
+    /// Whether ids still mean whom they meant before their customers were locked, or the transaction starts again: a
+    /// customer that was split has not gone.
+    async fn still(&self, hops: &Hops) -> Result<(), Fault> {
+        if !self.lock || hops.is_empty() {
+            return Ok(());
+        }
+        let wanted: Vec<CustomerId> = hops.keys().copied().collect();
+        let mut found = 0;
+        for wanted in wanted.chunks(CHUNK) {
+            let mut params = self.params();
+            let among = params.ids(wanted.iter().copied());
+            let sql = format!("SELECT a.id, a.customer FROM alias a WHERE a.tenant = $1 AND a.id {among}");
+            for row in self.conn.rows(&sql, params.values()).await? {
+                found += usize::from(hops.get(&id(&row, 0)?) == Some(&id(&row, 1)?));
+            }
+        }
+        if found == hops.len() {
+            return Ok(());
+        }
+        Err(data::retry("a customer was split by another transaction"))
+    }
+
+    /// The cannot-links between the customers.
+    pub(super) async fn apart(&self, customers: &BTreeSet<CustomerId>, view: &mut View) -> Result<(), Fault> {
+        if customers.len() < 2 {
+            return Ok(());
+        }
+        let customers: Vec<CustomerId> = customers.iter().copied().collect();
+        let mut params = self.params();
+        let among = params.ids(customers);
+        let sql = format!(
+            "WITH own (home, customer) AS ({}) \
+             SELECT l.id, x.customer, y.customer, l.actor, l.created_at \
+             FROM own x CROSS JOIN cannot_link l CROSS JOIN own y \
+             WHERE l.tenant = $1 AND l.a = x.home AND l.b = y.home AND x.customer <> y.customer",
+            homes(&among)
+        );
+        for row in self.conn.rows(&sql, params.values()).await? {
+            let actor: String = column(&row, 3)?;
+            view.add_cannot_link(CannotLink::between(id(&row, 0)?, id(&row, 1)?, id(&row, 2)?, &actor, time(&row, 4)?));
+        }
+        Ok(())
     }
 
     /// Works out the anchors of customers of the time before there were any, from all their edges.

@@ -3,7 +3,7 @@
 //! | file | subject |
 //! |---|---|
 //! | [`migrations`] | the tables |
-//! | `load` | the view that commands need, under locks |
+//! | `load`, `whole` | the view that commands need, under locks; all of a customer |
 //! | `save` | what they changed |
 //! | `matching` | what the matcher keeps |
 //! | `read` | reads |
@@ -17,21 +17,24 @@ mod rows;
 mod save;
 mod sealed;
 mod sql;
+mod whole;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use data::{Dialect, Sql, Store, Tx};
 use identity_domain::{
-    Batch, Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Kind, Lead, Moment, Record, Verdicts,
-    identify_all,
+    Batch, Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Kind, Lead, Merge, MergeCustomers,
+    Merged, Moment, Parted, Policy, Record, SplitCustomer, Verdicts, View, identify_all,
     list_customers::ListQuery,
     matching::{Filing, Matcher, answer, attempt, resemble},
+    merge_customers::merge_customers,
     record::Claim,
+    split_customer::split_customer,
 };
 use profile::{Marks, Section};
-use serde::{Deserialize, Serialize};
-use terms::{Caller, CustomerId, Fault, Identifier, Ids, Once, Tenant, Written};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use terms::{Caller, CustomerId, CustomerRef, Fault, Identifier, Ids, Once, Tenant, Written};
 
 use sea_orm::DatabaseTransaction;
 
@@ -40,6 +43,7 @@ use self::{
     matching::{Hints, Matchers, SqlFiles},
     read::Reading,
     sealed::Sealing,
+    whole::{Reach, whole},
 };
 use crate::{feed, reader::Reader};
 
@@ -60,6 +64,27 @@ struct Answered {
     reply: Identified,
     /// Whose sections are stale.
     changed: Vec<CustomerId>,
+}
+
+/// The answer to a command by hand, as it is recorded: sealed, for it holds customers.
+#[derive(Serialize, Deserialize)]
+struct ByHand {
+    holder: CustomerId,
+    sealed: Vec<u8>,
+    changed: Vec<CustomerId>,
+}
+
+/// Decides on a view of everything.
+type Decide<T> = Box<dyn Fn(&mut View, Moment<'_>) -> Result<(Batch, T), Fault> + Send + Sync>;
+
+/// A command by hand: how to decide on it, and whom it needs.
+struct Hand<T> {
+    references: Vec<CustomerRef>,
+    reach: Reach,
+    policy: Arc<Policy>,
+    decide: Decide<T>,
+    /// Under whose key the answer is sealed.
+    holder: fn(&T) -> CustomerId,
 }
 
 impl SqlCustomers {
@@ -92,6 +117,68 @@ impl SqlCustomers {
             })
         });
         Ok(Written { value: value.await?, revision: terms::Revision::new(), replayed: false })
+    }
+
+    /// Reads, decides, and, unless it is only tried, writes.
+    async fn by_hand<T: Serialize + DeserializeOwned + Send + 'static>(
+        &self,
+        caller: &Caller,
+        once: Option<Once>,
+        validate_only: bool,
+        hand: Hand<T>,
+    ) -> Result<Written<T>, Fault> {
+        let (ids, who, store) = (self.ids.clone(), caller.clone(), self.store.clone());
+        if validate_only {
+            let value = self.store.snapshot(move |conn| {
+                Box::pin(async move {
+                    let sealing = Sealing { sealer: store.sealer(), tenant: &who.tenant };
+                    let mut loaded = whole(conn, sealing, &hand.references, hand.reach, &hand.policy, Lock::No).await?;
+                    let moment = Moment { now: store.clock().now(), ids: &ids, actor: &who.subject };
+                    (hand.decide)(&mut loaded.view, moment).map(|(_, value)| value)
+                })
+            });
+            return Ok(Written { value: value.await?, revision: terms::Revision::new(), replayed: false });
+        }
+        let work = Arc::new((ids, who, hand, Hints::default()));
+        let write = || {
+            let work = work.clone();
+            self.store.write_once(once.clone(), move |tx| {
+                let work = work.clone();
+                Box::pin(async move {
+                    let (ids, who, hand, hints) = &*work;
+                    let sealing = Sealing { sealer: tx.sealer(), tenant: &who.tenant };
+                    // What belongs to another id is filed under another id.
+                    if hand.reach == Reach::Nodes && !hints.lock_first(tx.conn(), &who.tenant).await? {
+                        hints.lock_now(tx.conn(), &who.tenant).await?;
+                    }
+                    let mut loaded =
+                        whole(tx.conn(), sealing, &hand.references, hand.reach, &hand.policy, Lock::Yes).await?;
+                    let moment = Moment { now: tx.now(), ids, actor: &who.subject };
+                    let (batch, value) = (hand.decide)(&mut loaded.view, moment)?;
+                    if !batch.is_empty() {
+                        save::save(tx.conn(), sealing, &loaded, &batch).await?;
+                    }
+                    if !batch.rehomed.is_empty() {
+                        matching::rehome(tx.conn(), sealing, &loaded.view, &batch.rehomed).await?;
+                    }
+                    let holder = (hand.holder)(&value);
+                    tx.act_as(&who.subject);
+                    tx.concerns(holder);
+                    let changed = feed::publish(tx, &who.tenant, &loaded.view, &batch)?;
+                    if changed.is_empty() {
+                        tx.observe(&who.tenant, holder);
+                    }
+                    Ok(ByHand { holder, sealed: sealing.seal(holder, &value)?, changed })
+                })
+            })
+        };
+        let written = self.matchers.in_turn(&caller.tenant, &work.3, write).await?;
+        if !written.replayed {
+            self.mark(&caller.tenant, &written.value.changed, &written.revision).await;
+        }
+        let sealing = Sealing { sealer: self.store.sealer(), tenant: &caller.tenant };
+        let value = sealing.open(written.value.holder, &written.value.sealed)?;
+        Ok(Written { value, revision: written.revision, replayed: written.replayed })
     }
 
     async fn mark(&self, tenant: &Tenant, changed: &[CustomerId], revision: &terms::Revision) {
@@ -158,7 +245,7 @@ async fn commit(
     let deciding = Deciding { conn: tx.conn(), sealing, matchers, moment, hints };
     let Decided { loaded, verdicts, batch, filed } = deciding.decide(commands, Lock::Yes).await?;
     if !batch.is_empty() {
-        save::save(tx.conn(), sealing, &loaded, &batch, tx.now()).await?;
+        save::save(tx.conn(), sealing, &loaded, &batch).await?;
     }
     if let Some((matcher, filing)) = &filed {
         let about = (filing, batch.proposals.as_slice());
@@ -203,15 +290,18 @@ impl Customers for SqlCustomers {
             return self.validate(caller, command).await;
         }
         let work = Arc::new((self.ids.clone(), self.matchers.clone(), caller.clone(), command, Hints::default()));
-        let written = self.store.write_once(once, move |tx| {
+        let write = || {
             let work = work.clone();
-            Box::pin(async move {
-                let (ids, matchers, who, command, hints) = &*work;
-                let done = commit(tx, (ids, matchers, hints), who, &[attempt(command)]).await?;
-                Ok(Answered { reply: answer(command, single(done.verdicts)?, &done.batch)?, changed: done.changed })
+            self.store.write_once(once.clone(), move |tx| {
+                let work = work.clone();
+                Box::pin(async move {
+                    let (ids, matchers, who, command, hints) = &*work;
+                    let done = commit(tx, (ids, matchers, hints), who, &[attempt(command)]).await?;
+                    Ok(Answered { reply: answer(command, single(done.verdicts)?, &done.batch)?, changed: done.changed })
+                })
             })
-        });
-        let written = written.await?;
+        };
+        let written = self.matchers.in_turn(&caller.tenant, &work.4, write).await?;
         if !written.replayed {
             self.mark(&caller.tenant, &written.value.changed, &written.revision).await;
         }
@@ -220,17 +310,58 @@ impl Customers for SqlCustomers {
 
     async fn identify_many(&self, caller: &Caller, commands: Vec<Identify>) -> Result<Written<Verdicts>, Fault> {
         let work = Arc::new((self.ids.clone(), self.matchers.clone(), caller.clone(), commands, Hints::default()));
-        let written = self.store.write(move |tx| {
+        let write = || {
             let work = work.clone();
-            Box::pin(async move {
-                let (ids, matchers, who, commands, hints) = &*work;
-                let done = commit(tx, (ids, matchers, hints), who, commands).await?;
-                Ok((done.verdicts, done.changed))
+            self.store.write(move |tx| {
+                let work = work.clone();
+                Box::pin(async move {
+                    let (ids, matchers, who, commands, hints) = &*work;
+                    let done = commit(tx, (ids, matchers, hints), who, commands).await?;
+                    Ok((done.verdicts, done.changed))
+                })
             })
-        });
-        let written = written.await?;
+        };
+        let written = self.matchers.in_turn(&caller.tenant, &work.4, write).await?;
         self.mark(&caller.tenant, &written.value.1, &written.revision).await;
         Ok(written.map(|(verdicts, _)| verdicts))
+    }
+
+    async fn merge(
+        &self,
+        caller: &Caller,
+        once: Option<Once>,
+        command: MergeCustomers,
+    ) -> Result<Written<Merged>, Fault> {
+        let hand = Hand {
+            references: command.references().cloned().collect(),
+            reach: Reach::Customers,
+            policy: command.policy.clone(),
+            holder: |merged: &Merged| merged.customer.id,
+            decide: {
+                let command = command.clone();
+                Box::new(move |view, moment| merge_customers(view, &command, moment))
+            },
+        };
+        self.by_hand(caller, once, command.validate_only, hand).await
+    }
+
+    async fn split(
+        &self,
+        caller: &Caller,
+        once: Option<Once>,
+        command: SplitCustomer,
+    ) -> Result<Written<Parted>, Fault> {
+        let hand = Hand {
+            references: vec![command.customer.clone()],
+            reach: Reach::Nodes,
+            policy: command.policy.clone(),
+            holder: |parted: &Parted| parted.remaining.id,
+            decide: {
+                let command = command.clone();
+                Box::new(move |view, moment| split_customer(view, &command, moment))
+            },
+        };
+        self.by_hand(caller, once, command.validate_only, hand).await
     }
 
     async fn leads(&self, tenant: &Tenant, identifiers: &[Identifier]) -> Result<Vec<Option<Lead>>, Fault> {
@@ -251,6 +382,10 @@ impl Customers for SqlCustomers {
 
     async fn records(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<(Record, Vec<Claim>)>, Fault> {
         self.read(tenant).records(customer).await
+    }
+
+    async fn merges(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<Merge>, Fault> {
+        self.read(tenant).merges(customer).await
     }
 
     async fn history(

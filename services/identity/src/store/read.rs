@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use data::{Dialect, Sql};
 use identity_domain::{
-    Anchors, Claim, Customer, CustomerState, HistoryEntry, HistoryQuery, Lead, Node, Observed, Record, RecordId,
+    Anchors, Claim, Customer, CustomerState, HistoryEntry, HistoryQuery, Lead, Merge, Node, Observed, Record, RecordId,
     Sourced,
     list_customers::{ListQuery, SortField},
 };
@@ -222,6 +222,14 @@ impl Reading<'_> {
                 Ok((record, claims))
             })
             .collect()
+    }
+
+    pub(super) async fn merges(&self, customer: CustomerId) -> Result<Vec<Merge>, Fault> {
+        let Some(customer) = self.resolve(&[customer]).await?.pop().flatten() else { return Ok(Vec::new()) };
+        let mut params = self.params();
+        let among = params.ids([customer]);
+        let sql = format!("SELECT {} FROM alias a WHERE a.tenant = $1 AND a.customer {among}", rows::MERGE);
+        self.conn.rows(&sql, params.values()).await?.iter().map(rows::merge).collect()
     }
 
     pub(super) async fn history(&self, customer: CustomerId, query: HistoryQuery) -> Result<Vec<HistoryEntry>, Fault> {

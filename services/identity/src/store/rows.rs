@@ -1,6 +1,8 @@
 //! Rows to domain values.
 
-use identity_domain::{Anchors, Claim, CustomerState, HistoryEntry, HistoryKind, Observed, Record, Sharing};
+use identity_domain::{
+    Anchors, Bond, Claim, CustomerState, HistoryEntry, HistoryKind, Merge, Observed, Record, Sharing,
+};
 use sea_orm::QueryResult;
 use terms::{CustomerId, Fault, Identifier, Timestamp};
 
@@ -85,6 +87,27 @@ pub(super) fn claim(sealing: Sealing<'_>, row: &QueryResult) -> Result<Claim, Fa
         certainty: column(row, 9)?,
         actor: column(row, 10)?,
         created_at: time(row, 11)?,
+    })
+}
+
+/// The columns that [`merge`] reads.
+pub(super) const MERGE: &str =
+    "a.id, a.customer, a.merge_id, a.created_at, a.merged_at, a.here, a.there, a.bond, a.certainty";
+
+/// What made an alias; the survivor is whom it leads to now.
+pub(super) fn merge(row: &QueryResult) -> Result<Merge, Fault> {
+    let (loser, survivor) = (id(row, 0)?, id(row, 1)?);
+    let bond: String = column(row, 7)?;
+    Ok(Merge {
+        id: id(row, 2)?,
+        loser,
+        loser_created_at: time(row, 3)?,
+        survivor,
+        here: optional_id(row, 5)?.unwrap_or(loser),
+        there: optional_id(row, 6)?.unwrap_or(survivor),
+        bond: Bond::parse(&bond).ok_or_else(|| Fault::internal(format!("an alias has the unknown bond {bond}")))?,
+        certainty: column(row, 8)?,
+        at: time(row, 4)?,
     })
 }
 

@@ -1,13 +1,17 @@
 //! Writes what a group of commands changed: each table once, however many commands there were.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use data::{Sql, sql::insert_rows};
-use identity_domain::{Batch, HistoryEntry, Node, View};
+use identity_domain::{Batch, HistoryEntry, Merge, Node, RecordId, View};
 use sea_orm::{DatabaseTransaction, Value};
-use terms::{CustomerId, Fault, Timestamp};
+use terms::{CustomerId, Fault};
 
-use super::{load::Loaded, sealed::Sealing, sql::Params};
+use super::{
+    load::Loaded,
+    sealed::{Key, Sealing},
+    sql::{CHUNK, Params},
+};
 use crate::store::kind_code;
 
 pub(super) async fn save(
@@ -15,14 +19,16 @@ pub(super) async fn save(
     sealing: Sealing<'_>,
     loaded: &Loaded,
     batch: &Batch,
-    now: Timestamp,
 ) -> Result<(), Fault> {
-    let saving = Saving { conn, sealing, loaded, batch, now };
+    let saving = Saving { conn, sealing, loaded, batch };
     saving.merges().await?;
+    saving.realigned().await?;
     saving.customers().await?;
     saving.records().await?;
     saving.claims().await?;
+    saving.rehomed().await?;
     saving.leads().await?;
+    saving.cannot_links().await?;
     saving.history().await
 }
 
@@ -31,7 +37,6 @@ struct Saving<'a> {
     sealing: Sealing<'a>,
     loaded: &'a Loaded,
     batch: &'a Batch,
-    now: Timestamp,
 }
 
 impl Saving<'_> {
@@ -63,18 +68,37 @@ impl Saving<'_> {
         let among = params.ids(self.batch.merged.iter().map(|merge| merge.loser));
         let sql = format!("DELETE FROM customer WHERE tenant = $1 AND id {among}");
         self.conn.run(&sql, params.values()).await?;
-        let rows = self.batch.merged.iter().map(|merge| {
+        self.aliases(self.batch.merged.iter()).await
+    }
+
+    async fn aliases(&self, merges: impl Iterator<Item = &Merge> + Send) -> Result<(), Fault> {
+        let rows = merges.map(|merge| {
             vec![
                 self.tenant(),
                 merge.loser.uuid().into(),
                 self.view().resolve(merge.loser).uuid().into(),
                 merge.id.uuid().into(),
                 merge.loser_created_at.micros().into(),
-                self.now.micros().into(),
+                merge.at.micros().into(),
+                merge.here.uuid().into(),
+                merge.there.uuid().into(),
+                merge.bond.as_str().into(),
+                merge.certainty.into(),
             ]
         });
-        let into = "alias (tenant, id, customer, merge_id, created_at, merged_at)";
+        let into = "alias (tenant, id, customer, merge_id, created_at, merged_at, here, there, bond, certainty)";
         insert_rows(self.conn, into, rows.collect(), "").await.map(drop)
+    }
+
+    /// Ids that a split gave back, or gave to another.
+    async fn realigned(&self) -> Result<(), Fault> {
+        let ids: Vec<CustomerId> = self.batch.realigned.iter().copied().collect();
+        for ids in ids.chunks(CHUNK) {
+            let mut params = Params::of(self.conn.dialect(), self.sealing.tenant);
+            let among = params.ids(ids.iter().copied());
+            self.conn.run(&format!("DELETE FROM alias WHERE tenant = $1 AND id {among}"), params.values()).await?;
+        }
+        self.aliases(ids.iter().filter_map(|id| self.view().merge(*id))).await
     }
 
     async fn customers(&self) -> Result<(), Fault> {
@@ -103,10 +127,12 @@ impl Saving<'_> {
     }
 
     async fn records(&self) -> Result<(), Fault> {
+        let known = self.known_again();
         let mut rows = Vec::with_capacity(self.batch.records.len());
         for id in self.batch.records.keys() {
             let record = self.view().record(*id).ok_or_else(|| Fault::internal("a changed record is gone"))?;
             let source_record_id = record.source_record_id.as_ref();
+            let key = known.get(id).or_else(|| self.loaded.record_keys.get(id));
             rows.push(vec![
                 self.tenant(),
                 id.uuid().into(),
@@ -116,11 +142,61 @@ impl Saving<'_> {
                 self.sealing.facts(record.home, &record.facts)?.into(),
                 record.observed_at.micros().into(),
                 record.created_at.micros().into(),
+                key.map(|key| key.to_vec()).into(),
             ]);
         }
-        let into = "record (tenant, id, home, source, source_record_id, facts, observed_at, created_at)";
-        let then = "ON CONFLICT (tenant, id) DO UPDATE SET facts = excluded.facts, observed_at = excluded.observed_at";
+        let into = "record (tenant, id, home, source, source_record_id, facts, observed_at, created_at, key)";
+        let then = "ON CONFLICT (tenant, id) DO UPDATE SET home = excluded.home, \
+                    source_record_id = excluded.source_record_id, facts = excluded.facts, \
+                    observed_at = excluded.observed_at, key = excluded.key";
         insert_rows(self.conn, into, rows, then).await.map(drop)
+    }
+
+    /// The keys of the records that the commands named.
+    fn known_again(&self) -> HashMap<RecordId, Key> {
+        let records = self.loaded.keys.iter().filter(|(node, _)| matches!(node, Node::Record(_)));
+        records.filter_map(|(node, key)| Some((self.view().lead(node)?.record, *key))).collect()
+    }
+
+    /// The keys of records that belong to another id lead there.
+    async fn rehomed(&self) -> Result<(), Fault> {
+        let mut by_home: BTreeMap<CustomerId, Vec<Vec<u8>>> = BTreeMap::new();
+        for id in &self.batch.rehomed {
+            let record = self.view().record(*id).ok_or_else(|| Fault::internal("a moved record is gone"))?;
+            let key = self.loaded.record_keys.get(id).ok_or_else(|| Fault::internal("a moved record has no key"))?;
+            by_home.entry(record.home).or_default().push(key.to_vec());
+        }
+        for (home, keys) in by_home {
+            for keys in keys.chunks(CHUNK) {
+                let mut params = Params::of(self.conn.dialect(), self.sealing.tenant);
+                let home = params.add(home.uuid());
+                let among = params.keys(keys.to_vec());
+                let sql = format!("UPDATE lookup SET customer = {home} WHERE tenant = $1 AND key {among}");
+                self.conn.run(&sql, params.values()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn cannot_links(&self) -> Result<(), Fault> {
+        for link in &self.batch.lifted {
+            let mut params = Params::of(self.conn.dialect(), self.sealing.tenant);
+            let (a, b) = (params.add(link.a.uuid()), params.add(link.b.uuid()));
+            let sql = format!("DELETE FROM cannot_link WHERE tenant = $1 AND a = {a} AND b = {b}");
+            self.conn.run(&sql, params.values()).await?;
+        }
+        let rows = self.batch.cannot_links.iter().map(|link| {
+            vec![
+                self.tenant(),
+                link.a.uuid().into(),
+                link.b.uuid().into(),
+                link.id.uuid().into(),
+                link.actor.as_str().into(),
+                link.at.micros().into(),
+            ]
+        });
+        let into = "cannot_link (tenant, a, b, id, actor, created_at)";
+        insert_rows(self.conn, into, rows.collect(), "ON CONFLICT DO NOTHING").await.map(drop)
     }
 
     async fn claims(&self) -> Result<(), Fault> {
@@ -150,9 +226,10 @@ impl Saving<'_> {
         }
         let into = "evidence (tenant, record, key, kind, namespace, value, verified, verified_observed_at, \
                     verified_record_time, first_seen, last_seen, certainty, actor, created_at)";
-        let then = "ON CONFLICT (tenant, record, key) DO UPDATE SET verified = excluded.verified, \
+        let then = "ON CONFLICT (tenant, record, key) DO UPDATE SET value = excluded.value, \
+                    certainty = excluded.certainty, verified = excluded.verified, \
                     verified_observed_at = excluded.verified_observed_at, \
-                    verified_record_time = excluded.verified_record_time, certainty = excluded.certainty, \
+                    verified_record_time = excluded.verified_record_time, \
                     first_seen = excluded.first_seen, last_seen = excluded.last_seen";
         insert_rows(self.conn, into, rows, then).await.map(drop)
     }

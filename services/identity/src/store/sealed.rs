@@ -116,12 +116,12 @@ impl Sealing<'_> {
         Ok((value.into_owned(), raw))
     }
 
-    fn seal<T: Serialize>(&self, holder: CustomerId, value: &T) -> Result<Vec<u8>, Fault> {
+    pub(super) fn seal<T: Serialize>(&self, holder: CustomerId, value: &T) -> Result<Vec<u8>, Fault> {
         let plain = serde_json::to_vec(value).map_err(Fault::internal)?;
         Ok(self.sealer.seal(self.tenant, holder, &plain))
     }
 
-    fn open<T: DeserializeOwned>(&self, holder: CustomerId, sealed: &[u8]) -> Result<T, Fault> {
+    pub(super) fn open<T: DeserializeOwned>(&self, holder: CustomerId, sealed: &[u8]) -> Result<T, Fault> {
         let plain = self.sealer.open(self.tenant, holder, sealed)?;
         serde_json::from_slice(&plain).map_err(Fault::internal)
     }

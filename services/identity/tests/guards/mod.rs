@@ -72,7 +72,7 @@ async fn case_3_the_address_is_demoted_in_any_order() {
             };
             let found = client.lookup_customer(lookup).await.unwrap().into_inner();
             assert_eq!(found.customer_id, second.customer_id, "the user id has priority");
-            assert_eq!(found.other_customer_ids, [first.customer_id.clone()]);
+            assert_eq!(found.other_customer_ids, std::slice::from_ref(&first.customer_id));
         }
     }
 }

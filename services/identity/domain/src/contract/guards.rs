@@ -30,6 +30,7 @@ pub(super) async fn run(store: &dyn Customers) {
     verified_conflicts_veto(store, &caller("verified")).await;
     birth_dates_and_generations_veto(store, &caller("people")).await;
     kinds_stay_apart(store, &caller("kinds")).await;
+    a_group_decides_as_one_after_the_other(store).await;
     refusals_stand_in_the_history_once(store, &caller("refusals")).await;
 }
 
@@ -265,6 +266,46 @@ async fn kinds_stay_apart(store: &dyn Customers, caller: &Caller) {
     assert_eq!(guards(&jane), [Guard::KindMismatch]);
     let unsaid = given(&["email:info@acme.example"]).source("crm", "2").identify(store, caller).await;
     assert_eq!(unsaid.customer, acme.customer);
+}
+
+/// Cases 2, 3 and 4 in one transaction, and one by one: the same customers and the same refusals.
+async fn a_group_decides_as_one_after_the_other(store: &dyn Customers) {
+    let commands = || {
+        let calls: [&[&str]; 12] = [
+            &["user_id:abc123", "email:jane@example.org"],
+            &["user_id:abc456", "email:jane@example.org"],
+            &["email:jane@example.org"],
+            &["user_id:alice", "device:d"],
+            &["device:d"],
+            &["user_id:bob", "device:d"],
+            &["device:d"],
+            &["device:d"],
+            &["user_id:a", "session:s"],
+            &["user_id:b", "session:s"],
+            &["session:s"],
+            &["user_id:bob", "device:d", "phone:n/a"],
+        ];
+        calls.into_iter().enumerate().map(|(second, call)| given(call).seen(second as i64).command())
+    };
+    let (single, grouped) = (caller("one-by-one"), caller("in-a-group"));
+    let mut one = Vec::new();
+    for command in commands() {
+        one.push(store.identify(&single, None, command).await.unwrap().value);
+    }
+    let many = store.identify_many(&grouped, commands().collect()).await.unwrap().value;
+    let many: Vec<Identified> = many.into_iter().map(|verdict| verdict.unwrap()).collect();
+    let shape = |replies: &[Identified]| -> Vec<(Option<usize>, bool, Vec<Guard>)> {
+        let first = |reply: &Identified| replies.iter().position(|other| other.customer == reply.customer);
+        replies.iter().map(|reply| (first(reply), reply.created, guards(reply))).collect()
+    };
+    assert_eq!(shape(&many), shape(&one));
+    let places: Vec<_> = shape(&one).into_iter().filter_map(|(place, ..)| place).collect();
+    assert_eq!(places, [0, 1, 0, 3, 3, 5, 6, 6, 8, 9, 9, 5]);
+    for text in ["email:jane@example.org", "device:d", "session:s"] {
+        let place = |replies: &[Identified], id| replies.iter().position(|reply| reply.customer == id);
+        let leads = (lead(store, &single, text).await, lead(store, &grouped, text).await);
+        assert_eq!(place(&one, leads.0), place(&many, leads.1), "{text}");
+    }
 }
 
 async fn refusals_stand_in_the_history_once(store: &dyn Customers, caller: &Caller) {

@@ -1,7 +1,10 @@
 //! The exam that every store of identity sits. Each case has a tenant of its own, so they need no cleaning between.
 
+mod audit;
+mod by_hand;
 mod concurrency;
 mod guards;
+mod histories;
 mod identify;
 mod matching;
 mod reads;
@@ -12,8 +15,10 @@ use serde_json::Value;
 use terms::{Caller, CustomerId, Identifier, Once, Tenant, Timestamp};
 
 pub use self::{
+    audit::{Tally, all_follows_from_the_evidence},
     concurrency::{one_person_from_every_order, two_clients_one_person},
     guards::one_of_two_gets_the_last_place,
+    histories::merge_then_split_is_as_if_nothing_had_happened,
     matching::any_order_ends_in_the_batch,
 };
 use crate::{
@@ -31,6 +36,7 @@ pub async fn run(store: Arc<dyn Customers>) {
     identify::run(&*store).await;
     guards::run(&*store).await;
     reads::run(&*store).await;
+    by_hand::run(&*store).await;
     matching::run(&*store).await;
 }
 

@@ -1,12 +1,13 @@
 //! What an `Identify` changes: pure, but for the ids that it makes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{cmp::Reverse, collections::BTreeSet};
 
-use terms::{CustomerId, Fault, Identifier, Reason};
+use terms::{CustomerId, Fault, Reason};
 
 use super::{
     CERTAIN, Identify,
     link::{Fate, Links, link},
+    sharing::sharings,
 };
 use crate::{
     anchors::Anchors,
@@ -14,7 +15,7 @@ use crate::{
     history::{Detail, HistoryEntry, HistoryId, HistoryKind},
     identify::verdict::{Evidence, Guard, Identified, MatchReason, Refusal},
     record::{Claim, Facts, Observed, Record, SourceKey},
-    view::{Change, CustomerState, Lead, Merge, Moment, Node, Sharing, Touched, View},
+    view::{Bond, Change, CustomerState, Lead, Merge, Moment, Node, View},
 };
 
 /// Decides what a command changes; `None`: nothing at all.
@@ -67,24 +68,27 @@ impl Deciding<'_> {
             [] => (None, found),
         };
         let mut customer = survivor.cloned().unwrap_or_else(|| self.fresh());
-        let (record, before, lost) = self.record(customer.id);
+        let (record, before, lost) = self.record(self.origin(None).unwrap_or(customer.id));
         let (claims, edges_changed) = self.claims(&record);
         customer.anchors = self.anchors(&customer, losers, &record, &claims);
         let golden_before = customer.golden.clone();
         self.gather(&mut customer, losers, before.as_ref(), &record, found);
         let changed_traits = customer.golden.differing(&golden_before);
-        let (sharings, touched) = self.sharings(customer.id);
-        let leads = self.leads(Lead { customer: customer.id, record: record.id });
+        let (sharings, touched) = sharings(self.view, self.command, &self.links.fates, self.moment.now, customer.id);
+        let leads = self.leads(Lead { customer: record.home, record: record.id });
         let visible = before.is_none()
             || edges_changed
             || !losers.is_empty()
             || !changed_traits.is_empty()
             || self.moves()
+            || customer.golden.mark != golden_before.mark
             || customer.golden.kind() != golden_before.kind();
         if visible {
             customer.updated_at = self.moment.now;
             customer.version += 1;
         }
+        // The record comes first in the history, then what it merged.
+        let first = before.is_none().then(|| self.moment.ids.next());
         let merged = self.merges(losers, customer.id);
         let refused = self.refused(&lost);
         let reply = Identified {
@@ -104,7 +108,7 @@ impl Deciding<'_> {
         let change = Change {
             created: survivor.is_none(),
             visible,
-            history: self.history(&customer, &record, before.is_none(), &merged, &refused),
+            history: self.history(&customer, &record, first, &merged, &refused),
             changed_namespaces: self.new_namespaces(customer.id),
             leads,
             sharings,
@@ -221,47 +225,6 @@ impl Deciding<'_> {
         self.links.fates.contains(&Fate::Moves)
     }
 
-    /// With whom values were seen, where that changed; and the customers who lost one by it.
-    fn sharings(&self, customer: CustomerId) -> (Vec<(Identifier, Sharing)>, Vec<Touched>) {
-        let (mut changed, mut touched) = (Vec::new(), BTreeMap::new());
-        for (place, claim) in self.command.usable() {
-            let identifier = &claim.identifier;
-            let Some(rules) = self.command.policy.rules(&identifier.namespace) else { continue };
-            let known = self.view.sharing(identifier);
-            let lead = self.view.lead(&Node::Identifier(identifier.clone()));
-            let holder = lead.map(|lead| self.view.resolve(lead.customer));
-            let mut now = known.cloned().unwrap_or_default();
-            let mut lost = false;
-            match self.fate(place) {
-                Fate::Moves => {
-                    now.epoch += 1;
-                    now.last_seen = self.command.observed_at;
-                    lost = true;
-                }
-                Fate::Links if rules.moves() => now.last_seen = now.last_seen.max(self.command.observed_at),
-                Fate::Refused if !now.shared && rules.max_customers_per_value > 0 && holder.is_some() => {
-                    now.seen.insert(customer);
-                    // The holder is one of those with whom it was seen.
-                    if now.seen.len() >= rules.max_customers_per_value as usize {
-                        (now.shared, now.epoch) = (true, now.epoch + 1);
-                        lost = true;
-                    }
-                }
-                Fate::Links | Fate::Refused | Fate::Dropped => {}
-            }
-            if known != Some(&now) && now != Sharing::default() {
-                changed.push((identifier.clone(), now));
-            }
-            if let Some(loser) = holder.filter(|id| lost && *id != customer).and_then(|id| self.view.customer(id)) {
-                let now = || CustomerState { updated_at: self.moment.now, version: loser.version + 1, ..loser.clone() };
-                let entry = touched.entry(loser.id);
-                let entry = entry.or_insert_with(|| Touched { customer: now(), namespaces: BTreeSet::new() });
-                entry.namespaces.insert(identifier.namespace.clone());
-            }
-        }
-        (changed, touched.into_values().collect())
-    }
-
     /// Brings the survivor's state up to what its records, the losers' and this one say together.
     fn gather(
         &self,
@@ -307,12 +270,35 @@ impl Deciding<'_> {
         anchors
     }
 
+    /// The id by which the command leads to `customer`, or to whoever becomes one by it: that of the record; else that to
+    /// which the identifier of the highest priority belongs, the oldest of several. Whatever ids mean now, this is the
+    /// same: so what arrives at an alias is where it would be had there been no merge.
+    fn origin(&self, customer: Option<CustomerId>) -> Option<CustomerId> {
+        let of = |id: &CustomerId| customer.is_none_or(|customer| self.view.resolve(*id) == customer);
+        let own = self.links.record_lead.map(|lead| lead.customer).filter(of);
+        let shared = self.command.usable().filter_map(|(place, claim)| {
+            let node = match self.fate(place) {
+                Fate::Links => Node::Identifier(claim.identifier.clone()),
+                Fate::Refused if self.links.anonymous => Node::Shared(claim.identifier.clone()),
+                Fate::Refused | Fate::Moves | Fate::Dropped => return None,
+            };
+            let priority = self.command.policy.rules(&claim.identifier.namespace).map_or(0, |rules| rules.priority);
+            Some((Reverse(priority), self.view.lead(&node)?.customer))
+        });
+        own.or_else(|| shared.filter(|(_, id)| of(id)).min().map(|(_, id)| id))
+    }
+
     fn merges(&self, losers: &[&CustomerState], survivor: CustomerId) -> Vec<Merge> {
         let merge = |loser: &&CustomerState| Merge {
             id: self.moment.ids.next(),
             loser: loser.id,
             loser_created_at: loser.created_at,
             survivor,
+            here: self.origin(Some(loser.id)).unwrap_or(loser.id),
+            there: self.origin(Some(survivor)).unwrap_or(survivor),
+            bond: Bond::Identifier,
+            certainty: CERTAIN,
+            at: self.moment.now,
         };
         losers.iter().map(merge).collect()
     }
@@ -361,7 +347,7 @@ impl Deciding<'_> {
         &self,
         customer: &CustomerState,
         record: &Record,
-        new_record: bool,
+        first: Option<HistoryId>,
         merged: &[Merge],
         refused: &[Refusal],
     ) -> Vec<HistoryEntry> {
@@ -377,19 +363,19 @@ impl Deciding<'_> {
             at: self.moment.now,
         };
         let mut entries = Vec::new();
-        if new_record {
+        if let Some(first) = first {
             let (kind, reason) = if customer.record_count == 1 {
                 (HistoryKind::Create, "nothing led to a customer".to_owned())
             } else {
                 (HistoryKind::Link, self.shared(customer.id))
             };
-            entries.push(entry(self.moment.ids.next(), kind, None, reason, Detail::default()));
+            entries.push(entry(first, kind, None, reason, Detail::default()));
         }
         let merges = merged
             .iter()
             .map(|m| entry(m.id, HistoryKind::Merge, Some(m.loser), self.shared(m.loser), Detail::default()));
         entries.extend(merges);
-        for refusal in refused.iter().filter(|refusal| self.is_news(refusal, record, new_record)) {
+        for refusal in refused.iter().filter(|refusal| self.is_news(refusal, record, first.is_some())) {
             let claim = refusal.claim.and_then(|place| self.command.claims.get(place));
             let namespace = claim.map_or("", |claim| claim.identifier.namespace.as_str());
             let detail = Detail {

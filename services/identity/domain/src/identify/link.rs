@@ -55,7 +55,7 @@ struct Linking<'a> {
 /// Follows the record's key, then its identifiers.
 ///
 /// The record's own key is certain: a record stays with its customer. The identifiers come in the order of their
-/// priority; each is asked whether the customer to whom it leads may be joined to what was found before. So the higher
+/// priority, of equal ones the oldest customer's first; each is asked whether the customer to whom it leads may be joined to what was found before. So the higher
 /// priority wins, and what loses is kept as a fact that leads elsewhere.
 pub(super) fn link<'a>(view: &'a View, command: &'a Identify) -> Result<Links<'a>, Fault> {
     let record_node = command.record_node(view);
@@ -69,8 +69,12 @@ pub(super) fn link<'a>(view: &'a View, command: &'a Identify) -> Result<Links<'a
         None => linking.party = Party::said(command.kind, &command.traits),
     }
     let mut order: Vec<usize> = command.usable().map(|(place, _)| place).collect();
-    order
-        .sort_by_key(|place| (command.claims.get(*place).map(|claim| Reverse(rules(command, claim).priority)), *place));
+    order.sort_by_cached_key(|place| {
+        let claim = command.claims.get(*place);
+        let priority = claim.map(|claim| Reverse(rules(command, claim).priority));
+        let lead = claim.and_then(|claim| view.lead(&Node::Identifier(claim.identifier.clone())));
+        (priority, lead.is_none(), lead.map(|lead| lead.customer), *place)
+    });
     for place in order {
         linking.claim(place)?;
     }
@@ -164,7 +168,12 @@ impl<'a> Linking<'a> {
 
     /// What forbids to join `holder` to what was found so far.
     fn forbidden(&self, holder: &CustomerState) -> Vec<Refusal> {
-        forbids(&self.command.policy, &self.party, &Party::of(holder), self.command.observed_at)
+        let mut refusals = forbids(&self.command.policy, &self.party, &Party::of(holder), self.command.observed_at);
+        if self.links.joined.iter().any(|known| self.view.cannot_link(known.id, holder.id).is_some()) {
+            let detail = "the two customers were taken apart by hand, and a cannot-link between them stands";
+            refusals.insert(0, Refusal::new(Guard::CannotLink, detail));
+        }
+        refusals
     }
 
     /// The same where an identifier that is not unique leads there: it never makes one of two customers, and yields to

@@ -7,7 +7,7 @@ use std::{
 
 use proptest::prelude::*;
 use serde_json::Value;
-use terms::{Clock, CustomerId, FixedClock, Ids, Reason, Timestamp};
+use terms::{Clock, CustomerId, FixedClock, Identifier, Ids, Reason, Timestamp};
 
 use super::{ClaimInput, Identify, IdentifyInput};
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     identify_stream::identify_all,
     policy::Policy,
     record::Record,
-    view::{Moment, View},
+    view::{Moment, Node, View},
 };
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -129,8 +129,67 @@ fn describe(view: &View) -> BTreeMap<BTreeSet<Name>, Described> {
         .collect()
 }
 
+/// Calls of people with a user id each, with addresses, devices and sessions that they share, lose and take over.
+fn guarded() -> impl Strategy<Value = Vec<Identify>> {
+    let claim = (prop::sample::select(vec!["user_id", "email", "device", "session"]), 0..3u8);
+    let claims = prop::collection::btree_set(claim, 1..4);
+    let call = (claims, prop::option::of(0..4u8), any::<bool>(), 0..40usize);
+    prop::collection::vec(call, 1..16).prop_map(|calls| {
+        let policy = Arc::new(Policy::default());
+        let command = |(claims, key, verified, second): (BTreeSet<(&str, u8)>, Option<u8>, bool, usize)| {
+            let value = |namespace, n| match namespace {
+                "email" => format!("m{n}@example.org"),
+                _ => format!("v{n}"),
+            };
+            let claims = claims.into_iter().map(|(namespace, n)| ClaimInput {
+                namespace: namespace.to_owned(),
+                value: value(namespace, n),
+                verified: Some(verified),
+            });
+            let input = IdentifyInput {
+                source: "app".to_owned(),
+                source_record_id: key.map(|key| format!("r{key}")).unwrap_or_default(),
+                identifiers: claims.collect(),
+                create_if_missing: true,
+                ..IdentifyInput::default()
+            };
+            command(input, second, &policy)
+        };
+        calls.into_iter().map(command).collect()
+    })
+}
+
+/// How many values of `namespace` link to each customer.
+fn linked(view: &View, namespace: &str) -> BTreeMap<CustomerId, BTreeSet<String>> {
+    let mut linked: BTreeMap<CustomerId, BTreeSet<String>> = BTreeMap::new();
+    for (record, claim) in view.claims().filter(|(_, claim)| claim.links() && claim.identifier.namespace == namespace) {
+        let home = view.resolve(view.record(record).unwrap().home);
+        linked.entry(home).or_default().insert(claim.identifier.value.clone());
+    }
+    linked
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn nobody_gets_two_user_ids_and_groups_decide_alike(commands in guarded(), group in 2usize..6) {
+        let view = run(&commands, 1);
+        for (customer, users) in linked(&view, "user_id") {
+            prop_assert!(users.len() <= 1, "{} has {:?}", customer, users);
+        }
+        // Of what is unique, every value that links anywhere links to the customer to whom it leads, and to no other.
+        for namespace in ["user_id", "email"] {
+            for (customer, values) in linked(&view, namespace) {
+                for value in values {
+                    let identifier = Identifier { namespace: namespace.to_owned(), value };
+                    let lead = view.lead(&Node::Identifier(identifier)).unwrap();
+                    prop_assert_eq!(view.resolve(lead.customer), customer);
+                }
+            }
+        }
+        prop_assert_eq!(describe(&run(&commands, group)), describe(&view));
+    }
 
     #[test]
     fn the_order_of_arrival_does_not_matter((commands, order) in calls(), group in 1usize..5) {

@@ -80,6 +80,9 @@ impl MemoryFiles {
     /// Reads edges from the view, as a store reads them from its tables.
     pub(crate) fn over(mut self, view: &View) -> Self {
         self.claims.clear();
+        for known in self.known.values_mut() {
+            known.home = view.record(known.record).map_or(known.home, |record| record.home);
+        }
         for (record, claim) in view.claims() {
             self.claims.entry(record).or_default().push(claim.clone());
         }

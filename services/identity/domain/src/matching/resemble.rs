@@ -48,6 +48,8 @@ pub struct Found {
     pub pairs: Vec<Pair>,
     /// The customer of every record in either, as it was before.
     pub customers: BTreeMap<RecordId, CustomerId>,
+    /// The id at which each of these records arrived.
+    pub homes: BTreeMap<RecordId, CustomerId>,
     /// Clusters that are no longer one: the records of each in its present parts.
     pub parted: Vec<Vec<RecordId>>,
 }
@@ -170,9 +172,9 @@ async fn gather(
     if others.len() > 1 {
         files.meanings(view, &others).await?;
     }
-    let clusters = search.clusters(|home| view.resolve(home), |a, b| view.are_apart(a, b));
+    let clusters = search.clusters(|home| view.resolve(home), |a, b| view.cannot_link(a, b).is_some());
     let customers: BTreeMap<RecordId, CustomerId> =
-        homes.into_iter().map(|(record, home)| (record, view.resolve(home))).collect();
+        homes.iter().map(|(record, home)| (*record, view.resolve(*home))).collect();
     let mut wanted: BTreeSet<CustomerId> = BTreeSet::new();
     for cluster in &clusters {
         let theirs: BTreeSet<CustomerId> = cluster.iter().filter_map(|r| customers.get(r)).copied().collect();
@@ -190,7 +192,7 @@ async fn gather(
         files.whole(view, &wanted).await?;
     }
     let parted = parted(search, &clusters, former);
-    Ok(Found { clusters, pairs, customers, parted })
+    Ok(Found { clusters, pairs, customers, homes, parted })
 }
 
 /// Which former clusters are no longer within one.
@@ -244,6 +246,7 @@ pub async fn resemble(
         refusals.iter_mut().for_each(|refusal| refusal.in_review = true);
         refusals
     };
-    Settling { view, batch, policy, matcher, thresholds, moment, forbids: &forbids }.settle(&found, verdicts);
+    Settling { view, batch, policy, homes: &found.homes, matcher, thresholds, moment, forbids: &forbids }
+        .settle(&found, verdicts);
     Ok(Some(filing))
 }

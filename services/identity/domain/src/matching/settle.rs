@@ -14,7 +14,7 @@ use crate::{
     policy::Policy,
     ports::Verdicts,
     record::RecordId,
-    view::{CustomerState, Merge, Moment, View},
+    view::{Bond, CustomerState, Merge, Moment, View},
 };
 
 /// How many pieces of probabilistic evidence an answer names at most, and how many pairs one record sends to review.
@@ -30,6 +30,8 @@ pub struct Settling<'a> {
     pub policy: &'a Policy,
     /// The matcher that found the clusters.
     pub matcher: &'a Matcher,
+    /// Where each record that is known is filed.
+    pub homes: &'a BTreeMap<RecordId, CustomerId>,
     /// When a match counts.
     pub thresholds: Thresholds,
     /// The present, ids and the actor.
@@ -140,8 +142,19 @@ impl Settling<'_> {
         };
         let fresh = self.batch.created.contains(&loser);
         let id = self.moment.ids.next();
-        let merge = Merge { id, loser, loser_created_at: other.created_at, survivor };
-        self.view.merge(&merge);
+        let (here, there) = self.ends(pair, loser, survivor);
+        let merge = Merge {
+            id,
+            loser,
+            loser_created_at: other.created_at,
+            survivor,
+            here,
+            there,
+            bond: Bond::Probable,
+            certainty: probability,
+            at: self.moment.now,
+        };
+        self.view.apply_merge(&merge);
         self.batch.history.push(HistoryEntry {
             id,
             kind: HistoryKind::Merge,
@@ -163,6 +176,19 @@ impl Settling<'_> {
         settled.became.insert(loser, survivor);
     }
 
+    /// The ids at which the two records of a pair arrived, that of the loser first.
+    fn ends(&self, pair: Option<Pair>, loser: CustomerId, survivor: CustomerId) -> (CustomerId, CustomerId) {
+        let home =
+            |record: RecordId| self.view.record(record).map(|record| record.home).or(self.homes.get(&record).copied());
+        let ends = pair.and_then(|pair| home(pair.a).zip(home(pair.b)));
+        let of = |id: CustomerId, customer: CustomerId| self.view.resolve(id) == customer;
+        match ends {
+            Some((a, b)) if of(a, loser) && of(b, survivor) => (a, b),
+            Some((a, b)) if of(b, loser) && of(a, survivor) => (b, a),
+            _ => (loser, survivor),
+        }
+    }
+
     /// Pairs of different customers from the lower threshold on, the best of each two customers.
     fn proposals(&self, found: &Found, settled: &Settled) -> Vec<Proposal> {
         let mut best: BTreeMap<(CustomerId, CustomerId), Proposal> = BTreeMap::new();
@@ -171,7 +197,7 @@ impl Settling<'_> {
             let customer = |record: RecordId| Some(settled.resolve(*found.customers.get(&record)?));
             let (Some(a), Some(b)) = (customer(pair.a), customer(pair.b)) else { continue };
             let key = (a.min(b), a.max(b));
-            if a == b || best.contains_key(&key) || self.view.are_apart(a, b) {
+            if a == b || best.contains_key(&key) || self.view.cannot_link(a, b).is_some() {
                 continue;
             }
             if [pair.a, pair.b].iter().any(|record| count.get(record).is_some_and(|n| *n >= MOST)) {

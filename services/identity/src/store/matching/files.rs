@@ -154,6 +154,7 @@ impl Files for SqlFiles<'_> {
     }
 
     async fn meanings(&mut self, view: &mut View, customers: &BTreeSet<CustomerId>) -> Result<(), Fault> {
+        let meant = customers;
         let customers: Vec<CustomerId> =
             customers.iter().copied().filter(|customer| view.customer(view.resolve(*customer)).is_none()).collect();
         for customers in customers.chunks(CHUNK) {
@@ -166,7 +167,8 @@ impl Files for SqlFiles<'_> {
                 view.add_alias(id(&row, 0)?, survivor);
             }
         }
-        Ok(())
+        let now: BTreeSet<CustomerId> = meant.iter().map(|customer| view.resolve(*customer)).collect();
+        Loading { conn: self.conn, sealing: self.sealing, lock: false }.apart(&now, view).await
     }
 
     async fn customers(&mut self, view: &mut View, customers: &BTreeSet<CustomerId>) -> Result<(), Fault> {

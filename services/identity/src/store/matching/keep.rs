@@ -1,6 +1,6 @@
 //! What a decision filed: each table once, however many records there were.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use data::{Sql, sql::insert_rows};
 use identity_domain::{
@@ -11,7 +11,10 @@ use sea_orm::{DatabaseTransaction, Value};
 use terms::{CustomerId, Fault, Timestamp};
 
 use super::{detail::Detail, files::blind, packed::pack};
-use crate::store::{sealed::Sealing, sql::Params};
+use crate::store::{
+    sealed::Sealing,
+    sql::{CHUNK, Params, column, id},
+};
 
 /// Keeps what was filed and what goes to review.
 pub(in crate::store) async fn keep(
@@ -189,4 +192,38 @@ impl Keeping<'_> {
                     WHERE match_candidate.state = 'open' AND excluded.score > match_candidate.score";
         insert_rows(self.conn, into, rows?, then).await.map(drop)
     }
+}
+
+/// Records belong to other ids now: what is filed of them is sealed anew.
+pub(in crate::store) async fn rehome(
+    conn: &DatabaseTransaction,
+    sealing: Sealing<'_>,
+    view: &View,
+    records: &BTreeSet<RecordId>,
+) -> Result<(), Fault> {
+    let mut rows = Vec::new();
+    let records: Vec<RecordId> = records.iter().copied().collect();
+    for records in records.chunks(CHUNK) {
+        let mut params = Params::of(conn.dialect(), sealing.tenant);
+        let among = params.ids(records.iter().copied());
+        let sql = format!(
+            "SELECT m.record, m.home, m.cluster, m.likeness FROM match_record m WHERE m.tenant = $1 AND m.record {among}"
+        );
+        for row in conn.rows(&sql, params.values()).await? {
+            let (record, home): (RecordId, CustomerId) = (id(&row, 0)?, id(&row, 1)?);
+            let plain = sealing.sealer.open(sealing.tenant, home, &column::<Vec<u8>>(&row, 3)?)?;
+            let home = view.record(record).ok_or_else(|| Fault::internal("a moved record is gone"))?.home;
+            let cluster: RecordId = id(&row, 2)?;
+            rows.push(vec![
+                sealing.tenant.as_str().into(),
+                record.uuid().into(),
+                home.uuid().into(),
+                cluster.uuid().into(),
+                sealing.sealer.seal(sealing.tenant, home, &plain).into(),
+            ]);
+        }
+    }
+    let into = "match_record (tenant, record, home, cluster, likeness)";
+    let then = "ON CONFLICT (tenant, record) DO UPDATE SET home = excluded.home, likeness = excluded.likeness";
+    insert_rows(conn, into, rows, then).await.map(drop)
 }

@@ -13,6 +13,7 @@ use sea_orm::DatabaseTransaction;
 use terms::{CustomerId, Fault, Tenant};
 use uuid::Uuid;
 
+use super::Hints;
 use crate::store::{
     sealed::Sealing,
     sql::{Params, column},
@@ -29,6 +30,7 @@ pub(in crate::store) struct Matchers(Arc<Inner>);
 struct Inner {
     shipped: Matcher,
     of: Mutex<HashMap<Tenant, (Numbers, Matcher)>>,
+    turns: Mutex<HashMap<Tenant, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Matchers {
@@ -55,6 +57,22 @@ impl Matchers {
         let matcher = self.load(conn, sealing, &numbers).await?;
         self.0.of.lock().insert(sealing.tenant.clone(), (numbers, matcher.clone()));
         Ok(matcher)
+    }
+
+    /// Does a write; if it met another that files records of the tenant, does it again in its turn.
+    pub(in crate::store) async fn in_turn<T, F: Future<Output = Result<T, Fault>>>(
+        &self,
+        tenant: &Tenant,
+        hints: &Hints,
+        write: impl Fn() -> F,
+    ) -> Result<T, Fault> {
+        let written = write().await;
+        if written.is_ok() || !hints.must_wait() {
+            return written;
+        }
+        let turns = self.0.turns.lock().entry(tenant.clone()).or_default().clone();
+        let _turn = turns.lock().await;
+        write().await
     }
 
     /// A matcher of this version that is not in force.

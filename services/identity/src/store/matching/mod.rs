@@ -10,8 +10,8 @@
 //!
 //! On PostgreSQL all records of a tenant that are compared are filed one transaction after the other, under an advisory
 //! lock: two replicas that hear of one person under two spellings at once must not both find nobody. The lock is the
-//! first that a transaction waits for. One that finds out late that it needs it takes it if it is free, and otherwise
-//! starts again.
+//! first that a transaction waits for. One that finds out late that it needs it takes it if it is free; otherwise it
+//! ends, waits for its turn among those of this process, and starts again: so one connection of a process waits at most.
 
 mod detail;
 mod files;
@@ -28,9 +28,13 @@ use std::{
 use data::{Dialect, Sql};
 use parking_lot::Mutex;
 use sea_orm::DatabaseTransaction;
-use terms::{CustomerId, Fault, Tenant};
+use terms::{CustomerId, Fault, Reason, Tenant};
 
-pub(super) use self::{files::SqlFiles, keep::keep, matchers::Matchers};
+pub(super) use self::{
+    files::SqlFiles,
+    keep::{keep, rehome},
+    matchers::Matchers,
+};
 use super::sql::{Params, column};
 
 /// What a transaction learnt before it had to start again.
@@ -43,6 +47,11 @@ pub(super) struct Hints {
 }
 
 impl Hints {
+    /// Whether it ended because the lock was taken.
+    fn must_wait(&self) -> bool {
+        self.files.load(Ordering::Relaxed)
+    }
+
     /// Customers to lock beside those that the commands name.
     pub(super) fn customers(&self) -> BTreeSet<CustomerId> {
         self.customers.lock().clone()
@@ -66,7 +75,7 @@ impl Hints {
     /// Takes the lock if it is free.
     ///
     /// # Errors
-    /// To start again: then the transaction waits for it.
+    /// To begin again in its turn; see [`Matchers::in_turn`].
     pub(super) async fn lock_now(&self, conn: &DatabaseTransaction, tenant: &Tenant) -> Result<(), Fault> {
         let mut params = Params::of(conn.dialect(), tenant);
         let key = params.add(LOCK);
@@ -76,7 +85,7 @@ impl Hints {
             return Ok(());
         }
         self.files.store(true, Ordering::Relaxed);
-        Err(data::retry("another transaction files records of this tenant"))
+        Err(Fault::new(Reason::WriteConflict, "another write was faster; retry"))
     }
 }
 

@@ -3,10 +3,11 @@
 //! | table | one row for |
 //! |---|---|
 //! | `customer` | each customer, survivors only: the golden record and what is counted |
-//! | `alias` | each id that was merged away: one hop to the survivor |
+//! | `alias` | each id that was merged away: one hop to the survivor, and what holds the two together |
 //! | `lookup` | each identifier and each source key: where it leads |
 //! | `record` | each source record: what it says |
 //! | `evidence` | each edge between a record and an identifier |
+//! | `cannot_link` | each pair of ids that must not become one customer |
 //! | `identity_policy` | each tenant that has decided anything about identity |
 //! | `match_record`, `match_key` | each record that is compared, and each key under which it is filed |
 //! | `match_pair` | each edge of probabilistic evidence, from either side |
@@ -16,8 +17,9 @@
 //!
 //! `lookup.sharing` says with whom else a value was seen; only a value that is not unique, or is a hub, has it.
 //!
-//! `lookup.customer`, `record.home` and `history.customer` name the customer of that time and are never rewritten:
-//! readers go through `alias`. So a merge touches two customers and their aliases, however many records they have.
+//! `lookup.customer`, `record.home`, `history.customer` and `cannot_link` name ids, whoever these mean now: readers go
+//! through `alias`. So a merge touches two customers and their aliases, however many records they have, and a split that
+//! undoes it gives each id back with what belongs to it.
 
 use sea_orm_migration::{
     MigrationTrait, SchemaManager,
@@ -34,6 +36,9 @@ mod m20260201_000101_anchors;
 mod m20260201_000102_sharing;
 mod m20260201_000103_identity_policy;
 mod m20260201_000201_history_detail;
+mod m20260201_000202_alias_bond;
+mod m20260201_000203_record_key;
+mod m20260201_000204_cannot_link;
 mod m20260201_000301_match_record;
 mod m20260201_000302_match_key;
 mod m20260201_000303_match_pair;
@@ -53,6 +58,9 @@ pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20260201_000102_sharing::Migration),
         Box::new(m20260201_000103_identity_policy::Migration),
         Box::new(m20260201_000201_history_detail::Migration),
+        Box::new(m20260201_000202_alias_bond::Migration),
+        Box::new(m20260201_000203_record_key::Migration),
+        Box::new(m20260201_000204_cannot_link::Migration),
         Box::new(m20260201_000301_match_record::Migration),
         Box::new(m20260201_000302_match_key::Migration),
         Box::new(m20260201_000303_match_pair::Migration),
