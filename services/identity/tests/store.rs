@@ -8,7 +8,7 @@ use identity::{SqlCustomers, migrations};
 use identity_domain::{ClaimInput, Customers, Identify, IdentifyInput, MergeCustomers, SplitCustomer, contract};
 use profile::Marks;
 use rapport_proto::feed::v1::event::Event;
-use terms::{Caller, CustomerId, CustomerRef, Ids, Revision, Service, SystemClock, Timestamp, partition};
+use terms::{Caller, CustomerId, CustomerRef, Identifier, Ids, Revision, Service, SystemClock, Timestamp, partition};
 use testkit::{TestStore, stores};
 
 fn customers(store: &TestStore) -> Arc<dyn Customers> {
@@ -129,6 +129,54 @@ async fn customers_of_the_time_before_guards_are_guarded_too() {
         assert!(two.created && two.customer != one.customer && two.refused.len() == 1, "{}: {two:?}", store.name());
         let again = identify(command(&[("user_id", "1"), ("user_id", "3")], &[], 2)).await;
         assert_eq!((again.customer, again.refused.len()), (one.customer, 1), "{}", store.name());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn customers_of_the_time_before_splits_are_split_too() {
+    for store in stores(Service::Identity, migrations).await {
+        let customers = customers(&store);
+        let caller = Caller::all_powerful("default".parse().unwrap(), "tester");
+        let identify = async |claims: &[(&str, &str)]| {
+            customers.identify(&caller, None, command(claims, &[], 0)).await.unwrap().value
+        };
+        let one = identify(&[("crm", "a")]).await;
+        identify(&[("crm", "a"), ("crm", "b")]).await;
+        identify(&[("crm", "b")]).await;
+        let (two, three) = (identify(&[("crm", "c")]).await, identify(&[("crm", "d")]).await);
+        identify(&[("crm", "c"), ("crm", "d")]).await;
+        // As migrations leave them.
+        let forget = store.write(|tx| {
+            Box::pin(async move {
+                tx.conn().run("UPDATE alias SET here = NULL, there = NULL", vec![]).await?;
+                tx.conn().run("DELETE FROM history WHERE mirror", vec![]).await?;
+                tx.conn().run("UPDATE record SET key = NULL", vec![]).await
+            })
+        });
+        assert_eq!(forget.await.unwrap().value, 6);
+        let split = SplitCustomer {
+            customer: CustomerRef::Id(one.customer.unwrap()),
+            identifiers: vec![Identifier { namespace: "crm".to_owned(), value: "b".to_owned() }],
+            records: Vec::new(),
+            alias: None,
+            reason: "a test".to_owned(),
+            etag: String::new(),
+            validate_only: false,
+            policy: Arc::default(),
+        };
+        let parted = customers.split(&caller, None, split.clone()).await.unwrap().value;
+        let again = identify(&[("crm", "a")]).await;
+        assert_eq!((again.customer, again.record), (Some(parted.remaining.id), one.record), "{}", store.name());
+        assert_eq!(Some(parted.separated.id), one.customer, "{}: two of three records", store.name());
+        let alias = SplitCustomer {
+            customer: CustomerRef::Id(two.customer.unwrap()),
+            identifiers: Vec::new(),
+            alias: three.customer,
+            ..split
+        };
+        let parted = customers.split(&caller, None, alias).await.unwrap().value;
+        assert_eq!((Some(parted.remaining.id), Some(parted.separated.id)), (two.customer, three.customer));
+        assert_eq!(identify(&[("crm", "d")]).await.customer, three.customer, "{}", store.name());
     }
 }
 

@@ -160,7 +160,7 @@ fn identity() -> Vec<Sample> {
         read("rapport.identity.v1.IdentityService/GetIdentityPolicy", json!({})),
         sample(
             "rapport.identity.v1.IdentityService/UpdateIdentityPolicy",
-            json!({ "policy": { "default_region": "BE" }, "update_mask": "default_region" }),
+            json!({ "policy": { "default_region": "BE" }, "update_mask": "defaultRegion" }),
             json!({ "policy": { "default_region": "NL" } }),
         ),
         read(

@@ -12,7 +12,7 @@ use rapport_proto::{
     customization::v1::GetRelationshipRequest,
     identity::v1::{MergeCustomersRequest, SplitCustomerRequest, SplitCustomerResponse},
     interaction::v1::{
-        ConsentInput, ConsentState, GetPermissionsRequest, ListInteractionsRequest, ListStatementsRequest,
+        Consent, ConsentState, GetPermissionsRequest, ListInteractionsRequest, ListStatementsRequest,
         RecordConsentRequest, SetBoundaryRequest,
     },
     segmentation::v1::{GetDifferentiationRequest, GetMembershipsRequest},
@@ -73,11 +73,11 @@ impl Couple<'_> {
                 };
                 seen.note(&app.interaction().set_boundary(boundary).await?.into_inner().revision)?;
                 let state = if side == "left" { ConsentState::Granted } else { ConsentState::Denied };
-                let consent = ConsentInput {
+                let consent = Consent {
                     purpose: format!("purpose-{round}-{way}"),
                     state: state.into(),
                     source: "form".to_owned(),
-                    ..ConsentInput::default()
+                    ..Consent::default()
                 };
                 let consent = RecordConsentRequest {
                     customer: Some(customer.clone()),
@@ -191,7 +191,7 @@ async fn as_if_nothing_had_happened(app: &App) -> Result<()> {
     };
     let merged = app.identity().merge_customers(merge).await?.into_inner();
     seen.note(&merged.revision)?;
-    ensure!(merged.merged == [told.right.clone()]);
+    ensure!(merged.merged == std::slice::from_ref(&told.right));
     for couple in [&told, &plain] {
         couple.live(1, &mut seen).await?;
         let right = couple.name("right");
@@ -265,7 +265,9 @@ async fn creator(app: &App) -> Result<()> {
     let (remaining, separated) = (remaining.context("b and c")?, separated.context("a")?);
     ensure!(remaining.customer_id == a, "the id stays with two of three records");
     ensure!(separated.customer_id != a && cannot_links.len() == 1);
-    for (customer, purchases, topics) in [(&separated, 5, vec!["topic-a"]), (&remaining, 10, vec!["topic-b", "topic-c"])] {
+    for (customer, purchases, topics) in
+        [(&separated, 5, vec!["topic-a"]), (&remaining, 10, vec!["topic-b", "topic-c"])]
+    {
         let all = ListInteractionsRequest {
             customer: Some(by_id(&customer.customer_id)),
             page_size: 100,
