@@ -1113,10 +1113,12 @@ pub struct NamespacePolicy {
     pub blocked_values: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// When a value has been seen with more customers than this, at most 1000, it
     /// is shared and leads to nobody; records that carry nothing else then form a
-    /// customer of their own. Of a unique namespace the customers count to whom a
-    /// guard refused to link it (a hub, such as an office's mailbox). 0: no limit
-    /// for a unique namespace; a value that is not unique then moves to the
-    /// customer with whom it was seen last (a session). What is shared stays so.
+    /// customer of their own. A value of a unique namespace is seen with the
+    /// customers whom it merged, and with those to whom a guard refused to link
+    /// it: beyond the limit it is a hub, such as an office's mailbox, and merges
+    /// no more. 0: no limit for a unique namespace; a value that is not unique
+    /// then moves to the customer with whom it was seen last (a session). What is
+    /// shared stays so.
     #[prost(uint32, tag = "8")]
     pub max_customers_per_value: u32,
     /// For e-mail: whether `+tag` in the local part is ignored.

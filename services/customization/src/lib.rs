@@ -104,7 +104,7 @@ pub async fn build_with(
     })
 }
 
-/// Background work: marks from the owners' feeds, what other replicas define, what identity splits and erases.
+/// Background work: the index of the log, marks from the owners' feeds, what other replicas define, what identity splits and erases.
 fn tasks(
     context: &Context,
     sql: &SqlStore,
@@ -113,7 +113,7 @@ fn tasks(
 ) -> Vec<tokio::task::JoinHandle<()>> {
     let store = sql.store();
     let shutdown = || context.shutdown.clone();
-    let mut tasks = vec![store.keep_up(shutdown())];
+    let mut tasks = vec![store.keep_up(shutdown()), sql.keep_index(shutdown())];
     let hearer = sql.clone();
     tasks.push(data::tail(Arc::new(store.feed()), move |batch| hearer.hear(batch), shutdown()));
     for source in feeds {

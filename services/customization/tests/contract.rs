@@ -3,14 +3,27 @@
 use std::sync::Arc;
 
 use customization::SqlStore;
-use customization_domain::contract::{EXAMS, Exam, run};
+use customization_domain::contract::{EXAMS, Exam, Upkeep, no_upkeep, run};
 use terms::{Clock, Ids, Service, SystemClock};
 
 async fn sit(name: &str) {
     for store in testkit::stores(Service::Customization, customization::migrations).await {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids = Arc::new(Ids::seeded(clock.clone(), 1));
-        run(name, &Exam { store: SqlStore::new(store.store()), ids, clock }).await;
+        // Twice: what was decided waits to be indexed, or is indexed at once.
+        let store = SqlStore::new(store.store());
+        run(name, &Exam { store, ids, clock, upkeep: no_upkeep() }).await;
+    }
+    for store in testkit::stores(Service::Customization, customization::migrations).await {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let ids = Arc::new(Ids::seeded(clock.clone(), 1));
+        let store = SqlStore::new(store.store());
+        let indexed = store.clone();
+        let upkeep: Upkeep = Box::new(move || {
+            let store = indexed.clone();
+            Box::pin(async move { while store.index().await.expect("indexed") > 0 {} })
+        });
+        run(name, &Exam { store, ids, clock, upkeep }).await;
     }
 }
 
@@ -43,6 +56,7 @@ exams! {
     inputs_are_shared
     outcomes_are_reported_once
     effects_are_counted
+    many_at_once_are_all_found
     a_survivor_is_read_with_its_aliases
     what_came_by_an_identifier_goes_with_it
     an_erased_customer_leaves_nothing

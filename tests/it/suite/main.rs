@@ -36,7 +36,6 @@ mod merges;
 mod not_yet_served;
 mod once;
 mod read_your_writes;
-mod splits;
 mod streams;
 mod surface;
 mod tenants;

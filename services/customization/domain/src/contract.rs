@@ -1,6 +1,6 @@
 //! What every store must do. Each exam takes an empty store.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use terms::{Clock, CustomerId, Id, Ids, Once, Reason, Revision, Tenant, Timestamp};
 use uuid::Uuid;
@@ -23,6 +23,16 @@ pub struct Exam<S> {
     pub ids: Arc<Ids>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// What a store does in the background, for it to do at once: an exam lets it after each decision.
+    pub upkeep: Upkeep,
+}
+
+/// Runs to its end.
+pub type Upkeep = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// A store has nothing to do in the background.
+pub fn no_upkeep() -> Upkeep {
+    Box::new(|| Box::pin(std::future::ready(())))
 }
 
 /// Every exam, by name: `run(name, exam)`.
@@ -37,6 +47,7 @@ pub const EXAMS: &[&str] = &[
     "inputs_are_shared",
     "outcomes_are_reported_once",
     "effects_are_counted",
+    "many_at_once_are_all_found",
     "a_survivor_is_read_with_its_aliases",
     "what_came_by_an_identifier_goes_with_it",
     "an_erased_customer_leaves_nothing",
@@ -58,6 +69,7 @@ pub async fn run<S: Definitions + DecisionLog>(name: &str, exam: &Exam<S>) {
         "inputs_are_shared" => exam.inputs_are_shared().await,
         "outcomes_are_reported_once" => exam.outcomes_are_reported_once().await,
         "effects_are_counted" => exam.effects_are_counted().await,
+        "many_at_once_are_all_found" => exam.many_at_once_are_all_found().await,
         "a_survivor_is_read_with_its_aliases" => exam.a_survivor_is_read_with_its_aliases().await,
         "what_came_by_an_identifier_goes_with_it" => exam.what_came_by_an_identifier_goes_with_it().await,
         "an_erased_customer_leaves_nothing" => exam.an_erased_customer_leaves_nothing().await,
@@ -128,7 +140,6 @@ impl<S: Definitions + DecisionLog> Exam<S> {
             tenant: tenant.clone(),
             id: self.ids.next(),
             customer,
-            named: None,
             arrived_via: None,
             touchpoint: Id::from_uuid(Uuid::from_u128(7)),
             catalog_version: 1,
@@ -136,14 +147,16 @@ impl<S: Definitions + DecisionLog> Exam<S> {
             inputs: None,
             body: vec![1, 2, 3],
             effects: Vec::new(),
-            news: News { actor: "tester".into(), touchpoint: "home".into(), ..News::default() },
+            news: None,
         }
     }
 
-    async fn record(&self, entry: Entry) -> DecisionId {
-        let (id, told) = (entry.id, entry.is_told());
+    async fn record(&self, mut entry: Entry) -> DecisionId {
+        let (id, told) = (entry.id, entry.effects.iter().any(|effect| effect.changed));
+        entry.news = told.then(|| News { actor: "tester".into(), touchpoint: "home".into(), ..News::default() });
         let revision = self.store.record(entry).await.expect("recorded");
         assert_eq!(revision.is_empty(), !told);
+        (self.upkeep)().await;
         id
     }
 
@@ -252,9 +265,6 @@ impl<S: Definitions + DecisionLog> Exam<S> {
         assert_eq!((logged.customer, logged.arrived_as), (entry.customer, entry.customer));
         assert_eq!((logged.touchpoint, logged.catalog_version, logged.at), (entry.touchpoint, 1, entry.at));
         assert_eq!((logged.body, logged.inputs), (entry.body, Some(inputs.content.clone())));
-        let by_alias = self.record(Entry { named: Some(customer(3)), ..self.entry(&tenant, Some(customer(1))) }).await;
-        let logged = self.store.find(&tenant, by_alias).await.expect("read").expect("logged");
-        assert_eq!((logged.customer, logged.arrived_as), (Some(customer(3)), Some(customer(1))), "the id owns it");
         let nobody = self.record(self.entry(&tenant, None)).await;
         let logged = self.store.find(&tenant, nobody).await.expect("read").expect("logged");
         assert_eq!((logged.customer, logged.inputs), (None, None));
@@ -351,6 +361,31 @@ impl<S: Definitions + DecisionLog> Exam<S> {
         let later = Timestamp(self.clock.now().0 + 10_000_000);
         let none = self.store.effects(&tenant, &[customer(1)], later).await.expect("read");
         assert_eq!((none.decision_count, none.statements.len()), (0, 0));
+    }
+
+    async fn many_at_once_are_all_found(&self) {
+        const CUSTOMERS: u128 = 40;
+        let tenants = [tenant("a"), tenant("b")];
+        let mut entries = Vec::new();
+        for n in 0..200 {
+            // Some customers' ids differ in their first bytes alone.
+            let who = customer(((n % CUSTOMERS) << 100) | (n % CUSTOMERS / 2));
+            entries.push(self.entry(&tenants[usize::from(n % 3 == 0)], Some(who)));
+        }
+        join_all(entries.iter().map(|entry| self.record(entry.clone())).collect()).await;
+        for tenant in &tenants {
+            let theirs: Vec<&Entry> = entries.iter().filter(|entry| entry.tenant == *tenant).collect();
+            let ids: Vec<DecisionId> = entries.iter().map(|entry| entry.id).collect();
+            let mut found = self.store.find_all(tenant, &ids).await.expect("read");
+            found.sort_by_key(|logged| logged.id);
+            let expected: Vec<_> = theirs.iter().map(|entry| (entry.id, entry.customer, entry.at)).collect();
+            assert_eq!(found.iter().map(|l| (l.id, l.customer, l.at)).collect::<Vec<_>>(), expected);
+            for customer in theirs.iter().filter_map(|entry| entry.customer) {
+                let effects = self.store.effects(tenant, &[customer], Timestamp::EPOCH).await.expect("read");
+                let made = theirs.iter().filter(|entry| entry.customer == Some(customer)).count();
+                assert_eq!(usize::try_from(effects.decision_count), Ok(made));
+            }
+        }
     }
 
     async fn a_survivor_is_read_with_its_aliases(&self) {

@@ -109,7 +109,7 @@ impl State {
     fn record(&mut self, entry: Entry) -> Revision {
         let tenant = entry.tenant.clone();
         let shelf = self.shelf(&tenant);
-        let (customer, told) = (entry.owner(), entry.is_told());
+        let (customer, told) = (entry.customer, entry.news.is_some());
         if let Some(inputs) = &entry.inputs {
             inputs.set_stored();
         }

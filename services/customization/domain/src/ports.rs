@@ -122,8 +122,6 @@ pub struct Entry {
     /// For whom: the survivor at that time; `None` for someone of whom nothing is known. A merge changes nothing here:
     /// whoever reads of a survivor reads of its aliases too.
     pub customer: Option<CustomerId>,
-    /// The former id by which the survivor was named, if it was: a split that gives the id back gives the decision back.
-    pub named: Option<CustomerId>,
     /// The look-up key of the identifier that named the customer: a split takes the decision along with it.
     pub arrived_via: Option<[u8; 32]>,
     /// Where.
@@ -138,20 +136,9 @@ pub struct Entry {
     pub body: Vec<u8>,
     /// What of the customer's own words had an effect.
     pub effects: Vec<Effect>,
-    /// What the feed tells.
-    pub news: News,
-}
-
-impl Entry {
-    /// The id that the decision belongs to, whoever that id means later.
-    pub fn owner(&self) -> Option<CustomerId> {
-        self.named.or(self.customer)
-    }
-
-    /// Whether the feed tells of it. A decision changes nothing that others know; that the customer was heard does.
-    pub fn is_told(&self) -> bool {
-        self.effects.iter().any(|effect| effect.changed)
-    }
+    /// What the feed tells of it, if it does. A decision changes nothing that others know; that the customer was heard
+    /// does.
+    pub news: Option<News>,
 }
 
 /// What the feed tells of a decision.

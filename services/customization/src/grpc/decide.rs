@@ -7,13 +7,12 @@ use customization_domain::{
     catalog::Place,
     decide as choose,
     ports::{DecisionLog, Entry, News},
-    profile::Profile,
 };
 use host::{Call, decode};
 use prost::Message;
 use rapport_proto::customization::v1::{DecideRequest, DecideResponse};
 use rules::Value;
-use terms::{CustomerId, CustomerRef, Fault, Once, Reason, Revision, Timestamp, Violations};
+use terms::{CustomerRef, Fault, Once, Reason, Revision, Timestamp, Violations};
 
 use super::Ports;
 use crate::{
@@ -143,7 +142,8 @@ pub(super) async fn make(ports: &Ports, call: &Call, wanted: &Wanted) -> Result<
     let found = match ports.customers.hot(tenant, &wanted.customer, &wanted.at_least) {
         Some(found) => found,
         None => {
-            let found = ports.customers.find(call, &wanted.customer, &wanted.at_least).await?;
+            // Boxed: the way of a hot decision is short, and its future need not hold the long one.
+            let found = Box::pin(ports.customers.find(call, &wanted.customer, &wanted.at_least)).await?;
             found.unwrap_or_else(Found::nobody)
         }
     };
@@ -182,32 +182,26 @@ fn entry(
     let name = |ranked: &customization_domain::decide::Ranked| {
         ranked.pick.of(place).map(|candidate| candidate.name().to_owned())
     };
+    let effects = effects(decision);
+    // Most decisions are told to nobody.
+    let news = effects.iter().any(|effect| effect.changed).then(|| News {
+        actor: call.caller.subject.clone(),
+        touchpoint: place.touchpoint.spec.name.clone(),
+        treatments: decision.ranked.iter().filter_map(name).collect(),
+        defaulted: decision.defaulted,
+    });
     Entry {
         tenant: call.tenant().clone(),
         id: ports.ids.next(),
         customer: known.profile.customer,
-        named: former(&wanted.customer, &known.profile),
         arrived_via: found.via,
         touchpoint: place.touchpoint.id,
         catalog_version: place.catalog_version,
         at: now,
         inputs: known.inputs.clone(),
         body: Body::new(place, decision, made).encode_to_vec(),
-        effects: effects(decision),
-        news: News {
-            actor: call.caller.subject.clone(),
-            touchpoint: place.touchpoint.spec.name.clone(),
-            treatments: decision.ranked.iter().filter_map(name).collect(),
-            defaulted: decision.defaulted,
-        },
-    }
-}
-
-/// The former id by which a request named the customer.
-fn former(reference: &CustomerRef, profile: &Profile) -> Option<CustomerId> {
-    match reference {
-        CustomerRef::Id(id) if profile.identity.aliases.contains(id) => Some(*id),
-        _ => None,
+        effects,
+        news,
     }
 }
 

@@ -9,67 +9,76 @@ use customization_domain::{
     report_outcome::DecisionId,
 };
 use data::{Sql, Store};
-use sea_orm::{QueryResult, Value};
+use sea_orm::{ConnectionTrait, QueryResult, Value};
 use terms::{CustomerId, Fault, Tenant, Timestamp};
 
 use super::{
+    block::{self, Line},
+    index,
     log::{BOUNDARY, STATEMENT},
-    rows::{NOBODY, column, id, ids, list, optional_id},
+    rows::{NOBODY, column, id, ids, list},
 };
 
 pub(super) async fn find(store: &Store, tenant: &Tenant, decision: DecisionId) -> Result<Option<Logged>, Fault> {
-    let sql = "SELECT d.customer, d.arrived_as, d.touchpoint, d.catalog_version, d.at, d.body, i.content \
-               FROM decision d LEFT JOIN decision_input i \
-               ON i.tenant = d.tenant AND i.customer = d.arrived_as AND i.digest = d.inputs \
-               WHERE d.tenant = $1 AND d.id = $2";
-    let row = store.reader().row(sql, vec![tenant.as_str().into(), decision.uuid().into()]).await?;
-    let Some(row) = row else { return Ok(None) };
-    let logged = logged(store, tenant, decision, &row)?;
-    let inputs = column::<Option<Vec<u8>>>(&row, 6)?;
-    let inputs = inputs.map(|sealed| open(store, tenant, logged.arrived_as, &sealed)).transpose()?;
-    Ok(Some(Logged { inputs, ..logged }))
+    let Some(line) = line(store.reader(), tenant, decision).await? else { return Ok(None) };
+    let customer = owner(store.reader(), tenant, decision, &line).await?;
+    let sql = "SELECT content FROM decision_input WHERE tenant = $1 AND customer = $2 AND digest = $3";
+    let made_for = line.customer()?.unwrap_or(NOBODY);
+    let values = vec![tenant.as_str().into(), made_for.uuid().into(), line.inputs.to_vec().into()];
+    let inputs = match store.reader().row(sql, values).await? {
+        Some(row) => Some(store.sealer().open(tenant, made_for, &column::<Vec<u8>>(&row, 0)?)?),
+        None => None,
+    };
+    Ok(Some(Logged { inputs, ..logged(store, tenant, &line, customer)? }))
+}
+
+/// A decision as it is at rest.
+pub(super) async fn line<C: ConnectionTrait + Sync>(
+    conn: &C,
+    tenant: &Tenant,
+    decision: DecisionId,
+) -> Result<Option<Line>, Fault> {
+    Ok(block::find(conn, tenant, &[decision], false).await?.pop())
+}
+
+/// Whose a decision is now.
+pub(super) async fn owner<C: ConnectionTrait + Sync>(
+    conn: &C,
+    tenant: &Tenant,
+    decision: DecisionId,
+    line: &Line,
+) -> Result<Option<CustomerId>, Fault> {
+    match index::moved(conn, tenant, &[decision]).await?.remove(&decision) {
+        Some(customer) => Ok(customer),
+        None => line.customer(),
+    }
 }
 
 /// Those that are there, without their inputs.
 pub(super) async fn find_all(store: &Store, tenant: &Tenant, decisions: &[DecisionId]) -> Result<Vec<Logged>, Fault> {
-    let mut found = Vec::with_capacity(decisions.len());
-    for chunk in decisions.chunks(CHUNK) {
-        let sql = format!(
-            "SELECT customer, arrived_as, touchpoint, catalog_version, at, body, id FROM decision \
-             WHERE tenant = $1 AND id IN ({})",
-            list(2, chunk.len())
-        );
-        let mut values: Vec<Value> = vec![tenant.as_str().into()];
-        values.extend(ids(chunk));
-        for row in store.reader().rows(&sql, values).await? {
-            found.push(logged(store, tenant, id(&row, 6)?, &row)?);
-        }
-    }
-    Ok(found)
+    let found = block::find(store.reader(), tenant, decisions, false).await?;
+    let moved = index::moved(store.reader(), tenant, decisions).await?;
+    let one = |line: Line| {
+        let customer = match moved.get(&line.decision()?) {
+            Some(customer) => *customer,
+            None => line.customer()?,
+        };
+        logged(store, tenant, &line, customer)
+    };
+    found.into_iter().map(one).collect()
 }
 
-/// How many decisions one statement names.
-const CHUNK: usize = 500;
-
-fn logged(store: &Store, tenant: &Tenant, decision: DecisionId, row: &QueryResult) -> Result<Logged, Fault> {
-    let arrived_as: Option<CustomerId> = optional_id(row, 1)?;
+fn logged(store: &Store, tenant: &Tenant, line: &Line, customer: Option<CustomerId>) -> Result<Logged, Fault> {
     Ok(Logged {
-        id: decision,
-        customer: optional_id(row, 0)?,
-        arrived_as,
-        touchpoint: id(row, 2)?,
-        catalog_version: column(row, 3)?,
-        at: Timestamp(column(row, 4)?),
-        body: open(store, tenant, arrived_as, &column::<Vec<u8>>(row, 5)?)?,
+        id: line.decision()?,
+        customer,
+        arrived_as: line.customer()?,
+        touchpoint: block::id(&line.touchpoint)?,
+        catalog_version: line.catalog_version,
+        at: Timestamp(line.at),
+        body: line.open(store.sealer(), tenant)?,
         inputs: None,
     })
-}
-
-fn open(store: &Store, tenant: &Tenant, arrived_as: Option<CustomerId>, sealed: &[u8]) -> Result<Vec<u8>, Fault> {
-    match sealed {
-        [] => Ok(Vec::new()),
-        sealed => store.sealer().open(tenant, arrived_as.unwrap_or(NOBODY), sealed),
-    }
 }
 
 pub(super) async fn effects(
@@ -82,8 +91,8 @@ pub(super) async fn effects(
         return Ok(Effects::default());
     }
     let about = About { store, tenant, customers, since };
-    let sql = "SELECT COUNT(*) FROM decision WHERE tenant = $1 AND at >= $2 AND customer IN ({})";
-    let decision_count = about.count(sql).await?;
+    let decision_count = index::owned(store.reader(), tenant, customers, since).await?.len();
+    let decision_count = i64::try_from(decision_count).unwrap_or(i64::MAX);
     let sql = "SELECT COUNT(DISTINCT decision) FROM decision_effect \
                WHERE tenant = $1 AND at >= $2 AND customer IN ({}) AND changed";
     let changed_decision_count = about.count(sql).await?;

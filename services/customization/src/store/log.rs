@@ -1,21 +1,25 @@
-//! Writes decisions. While one batch commits, the next gathers: so a commit is paid for once for many decisions, and a
-//! single decision waits for nobody.
+//! Writes decisions. While one batch commits, the next gathers: so a commit is paid for once for many decisions, and who
+//! decides alone waits for nobody.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use customization_domain::ports::{Effect, Entry, Word};
-use data::{Dialect, Sql, Store, Tx, sql::insert_rows};
+use customization_domain::ports::{Effect, Entry, News, Word};
+use data::{Sql, Store, Tx, sql::insert_rows};
 use rapport_proto::feed::v1::{DecisionRecorded, event::Event};
 use sea_orm::Value;
 use terms::{CustomerId, Fault, Once, Reason, Revision, Service, Written, partition};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use super::rows::NOBODY;
+use super::{block, index::Indexer, rows::NOBODY};
 
 /// How many decisions share a commit at most.
 const BATCH: usize = 512;
+/// How many must be deciding for a batch to wait for more of them.
+const SIBLINGS: usize = 4;
+/// How long it waits for them at most.
+const MOMENT: Duration = Duration::from_millis(1);
 /// How many wait before callers do.
 const WAITING: usize = 4_096;
 
@@ -29,9 +33,9 @@ struct Waiting {
 }
 
 impl Batches {
-    pub(super) fn start(store: Store) -> Self {
+    pub(super) fn start(store: Store, indexer: Arc<Indexer>) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
-        tokio::spawn(run(store, receiver));
+        tokio::spawn(run(store, indexer, receiver));
         Self(sender)
     }
 
@@ -46,20 +50,24 @@ fn gone() -> Fault {
     Fault::new(Reason::ShuttingDown, "the server is going away; retry elsewhere")
 }
 
-async fn run(store: Store, mut queue: mpsc::Receiver<Waiting>) {
+async fn run(store: Store, indexer: Arc<Indexer>, mut queue: mpsc::Receiver<Waiting>) {
     let mut waiting = Vec::with_capacity(BATCH);
+    let mut before = 0;
     while queue.recv_many(&mut waiting, BATCH).await > 0 {
+        gather(&mut queue, &mut waiting, before).await;
         // Whoever gave up before the write began need not be written for.
         let (entries, done): (Vec<Entry>, Vec<_>) = waiting
             .drain(..)
             .filter(|waiting: &Waiting| !waiting.done.is_closed())
             .map(|waiting| (waiting.entry, waiting.done))
             .unzip();
+        before = entries.len();
         if entries.is_empty() {
             continue;
         }
         let entries: Arc<[Entry]> = entries.into();
         let outcome = write(&store, entries.clone()).await;
+        indexer.wrote(entries.len());
         for (entry, done) in entries.iter().zip(done) {
             let outcome = match &outcome {
                 Ok(revision) => Ok(own(revision, entry)),
@@ -68,6 +76,18 @@ async fn run(store: Store, mut queue: mpsc::Receiver<Waiting>) {
             // Whoever waited may be gone; the decision stands.
             let _ = done.send(outcome);
         }
+    }
+}
+
+/// Lets a batch grow while many decide at once: a commit costs as much for one decision as for a hundred. `before` were
+/// written last, and these came in the meantime: of as many, three quarters are waited for, for a moment. Who decides
+/// alone waits for nobody. (PostgreSQL's `commit_delay` and `commit_siblings` are the same idea.)
+async fn gather(queue: &mut mpsc::Receiver<Waiting>, waiting: &mut Vec<Waiting>, before: usize) {
+    let enough = ((before + waiting.len()) * 3 / 4).min(BATCH);
+    let more = async { while waiting.len() < enough && queue.recv_many(waiting, BATCH - waiting.len()).await > 0 {} };
+    if enough >= SIBLINGS {
+        // What came until then is in the batch: receiving is cancel safe.
+        let _ = tokio::time::timeout(MOMENT, more).await;
     }
 }
 
@@ -133,122 +153,36 @@ fn stored(entries: &[Entry]) {
 
 async fn insert(tx: &Tx, entries: &[Entry]) -> Result<(), Fault> {
     insert_inputs(tx, entries).await?;
-    let effects: Vec<(&Entry, &Effect, CustomerId)> = entries
-        .iter()
-        .filter_map(|entry| Some((entry, entry.owner()?)))
-        .flat_map(|(entry, customer)| entry.effects.iter().map(move |effect| (entry, effect, customer)))
-        .collect();
-    match tx.dialect() {
-        Dialect::Sqlite => {
-            let decisions: Vec<_> = entries.iter().map(|entry| decision(tx, entry)).collect();
-            insert_rows(tx.conn(), DECISION, decisions, "").await?;
-            let effects: Vec<_> =
-                effects.iter().map(|(entry, effect, customer)| row(entry, effect, *customer)).collect();
-            insert_rows(tx.conn(), EFFECT, effects, "").await?;
-        }
-        Dialect::Postgres => {
-            unnest_decisions(tx, entries).await?;
-            unnest_effects(tx, &effects).await?;
-        }
-    }
-    for entry in entries.iter().filter(|entry| entry.is_told()) {
-        tx.act_as(&entry.news.actor);
-        tx.publish(&entry.tenant, entry.customer, Event::DecisionRecorded(news(entry)));
+    block::write(tx, entries).await?;
+    insert_effects(tx, entries).await?;
+    for (entry, news) in entries.iter().filter_map(|entry| Some((entry, entry.news.as_ref()?))) {
+        tx.act_as(&news.actor);
+        tx.publish(&entry.tenant, entry.customer, Event::DecisionRecorded(recorded(entry, news)));
     }
     Ok(())
 }
 
-/// Tables with their columns.
-const DECISION: &str =
-    "decision (tenant, id, customer, arrived_as, arrived_via, touchpoint, catalog_version, at, inputs, body)";
-const EFFECT: &str = "decision_effect (tenant, decision, kind, word, customer, at, changed, exclusions)";
-
-fn sealed(tx: &Tx, entry: &Entry) -> Vec<u8> {
-    tx.sealer().seal(&entry.tenant, entry.customer.unwrap_or(NOBODY), &entry.body)
-}
-
-fn decision(tx: &Tx, entry: &Entry) -> [Value; 10] {
-    let id = |customer: Option<CustomerId>| -> Value { customer.map(CustomerId::uuid).into() };
-    [
-        entry.tenant.as_str().into(),
-        entry.id.uuid().into(),
-        id(entry.owner()),
-        id(entry.customer),
-        entry.arrived_via.map(|via| via.to_vec()).into(),
-        entry.touchpoint.uuid().into(),
-        entry.catalog_version.into(),
-        entry.at.micros().into(),
-        entry.inputs.as_ref().map(|inputs| inputs.digest.to_vec()).into(),
-        sealed(tx, entry).into(),
-    ]
-}
-
-fn row(entry: &Entry, effect: &Effect, customer: CustomerId) -> [Value; 8] {
-    let (kind, word) = word(effect.of);
-    [
-        entry.tenant.as_str().into(),
-        entry.id.uuid().into(),
-        kind.into(),
-        word.into(),
-        customer.uuid().into(),
-        entry.at.micros().into(),
-        effect.changed.into(),
-        i64::from(effect.exclusions).into(),
-    ]
-}
-
-/// A column as an array.
-fn array<T, V>(items: &[T], of: impl Fn(&T) -> V) -> Value
-where
-    Vec<V>: Into<Value>,
-{
-    items.iter().map(of).collect::<Vec<V>>().into()
-}
-
-/// Arrays cannot hold nulls here: zeros and empty bytes stand for them.
-async fn unnest_decisions(tx: &Tx, entries: &[Entry]) -> Result<(), Fault> {
-    let sql = format!(
-        "INSERT INTO {} SELECT t, i, NULLIF(o, $11), NULLIF(c, $11), NULLIF(v, ''::bytea), p, g, a, \
-         NULLIF(n, ''::bytea), b FROM UNNEST($1::text[], $2::uuid[], $3::uuid[], $4::bytea[], $5::uuid[], \
-         $6::bigint[], $7::bigint[], $8::bytea[], $9::bytea[], $10::uuid[]) AS d (t, i, c, v, p, g, a, n, b, o)",
-        DECISION
-    );
-    let values = vec![
-        array(entries, |entry| entry.tenant.as_str().to_owned()),
-        array(entries, |entry| entry.id.uuid()),
-        array(entries, |entry| entry.customer.unwrap_or(NOBODY).uuid()),
-        array(entries, |entry| entry.arrived_via.map(|via| via.to_vec()).unwrap_or_default()),
-        array(entries, |entry| entry.touchpoint.uuid()),
-        array(entries, |entry| entry.catalog_version),
-        array(entries, |entry| entry.at.micros()),
-        array(entries, |entry| entry.inputs.as_ref().map(|inputs| inputs.digest.to_vec()).unwrap_or_default()),
-        array(entries, |entry| sealed(tx, entry)),
-        array(entries, |entry| entry.owner().unwrap_or(NOBODY).uuid()),
-        NOBODY.uuid().into(),
-    ];
-    tx.conn().run(&sql, values).await.map(drop)
-}
-
-async fn unnest_effects(tx: &Tx, effects: &[(&Entry, &Effect, CustomerId)]) -> Result<(), Fault> {
-    if effects.is_empty() {
-        return Ok(());
-    }
-    let sql = format!(
-        "INSERT INTO {} SELECT t, d, k, w, c, a, h <> 0, e FROM UNNEST($1::text[], $2::uuid[], $3::bigint[], \
-         $4::uuid[], $5::uuid[], $6::bigint[], $7::bigint[], $8::bigint[]) AS x (t, d, k, w, c, a, h, e)",
-        EFFECT
-    );
-    let values = vec![
-        array(effects, |(entry, _, _)| entry.tenant.as_str().to_owned()),
-        array(effects, |(entry, _, _)| entry.id.uuid()),
-        array(effects, |(_, effect, _)| word(effect.of).0),
-        array(effects, |(_, effect, _)| word(effect.of).1),
-        array(effects, |(_, _, customer)| customer.uuid()),
-        array(effects, |(entry, _, _)| entry.at.micros()),
-        array(effects, |(_, effect, _)| i64::from(effect.changed)),
-        array(effects, |(_, effect, _)| i64::from(effect.exclusions)),
-    ];
-    tx.conn().run(&sql, values).await.map(drop)
+async fn insert_effects(tx: &Tx, entries: &[Entry]) -> Result<(), Fault> {
+    let row = |entry: &Entry, effect: &Effect, customer: CustomerId| -> [Value; 8] {
+        let (kind, word) = word(effect.of);
+        [
+            entry.tenant.as_str().into(),
+            entry.id.uuid().into(),
+            kind.into(),
+            word.into(),
+            customer.uuid().into(),
+            entry.at.micros().into(),
+            effect.changed.into(),
+            i64::from(effect.exclusions).into(),
+        ]
+    };
+    let rows: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| Some((entry, entry.customer?)))
+        .flat_map(|(entry, customer)| entry.effects.iter().map(move |effect| row(entry, effect, customer)))
+        .collect();
+    let into = "decision_effect (tenant, decision, kind, word, customer, at, changed, exclusions)";
+    insert_rows(tx.conn(), into, rows, "").await.map(drop)
 }
 
 /// A word as `decision_effect` names it.
@@ -284,17 +218,17 @@ async fn insert_inputs(tx: &Tx, entries: &[Entry]) -> Result<(), Fault> {
     Ok(())
 }
 
-fn news(entry: &Entry) -> DecisionRecorded {
+fn recorded(entry: &Entry, news: &News) -> DecisionRecorded {
     let changed = |is: fn(Word) -> Option<String>| {
         entry.effects.iter().filter(|effect| effect.changed).filter_map(|effect| is(effect.of)).collect()
     };
     DecisionRecorded {
         decision_id: entry.id.to_string(),
-        touchpoint: entry.news.touchpoint.clone(),
-        treatments: entry.news.treatments.clone(),
+        touchpoint: news.touchpoint.clone(),
+        treatments: news.treatments.clone(),
         statement_ids: changed(|word| if let Word::Statement(id) = word { Some(id.to_string()) } else { None }),
         boundary_ids: changed(|word| if let Word::Boundary(id) = word { Some(id.to_string()) } else { None }),
-        defaulted: entry.news.defaulted,
+        defaulted: news.defaulted,
         experiment: String::new(),
         arm: String::new(),
         decide_time: Some(host::encode::timestamp(entry.at)),

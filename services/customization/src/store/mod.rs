@@ -5,14 +5,18 @@
 //! | `catalogs` | the definitions in memory, per tenant, kept right |
 //! | `definitions` | versions of treatments and touchpoints |
 //! | `log` | decisions, written in batches |
+//! | `block` | a batch at rest |
+//! | `index` | whose decisions are where |
 //! | `find` | decisions and their effects, read |
 //! | `outcomes` | how decisions went |
 //! | `upkeep` | splits and erasures |
 //! | `rows` | columns |
 
+mod block;
 mod catalogs;
 mod definitions;
 mod find;
+mod index;
 mod log;
 pub(crate) mod migrations;
 mod outcomes;
@@ -32,9 +36,11 @@ use customization_domain::{
 };
 use data::{FeedBatch, Store};
 use terms::{CustomerId, Fault, Once, Revision, Tenant, Timestamp, Written};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::catalogs::Shelf;
-use self::{catalogs::Catalogs, log::Batches};
+use self::{catalogs::Catalogs, index::Indexer, log::Batches};
 
 /// Both ports of the domain over one store. Cheap to clone.
 #[derive(Clone)]
@@ -42,26 +48,43 @@ pub struct SqlStore {
     store: Store,
     catalogs: Arc<Catalogs>,
     batches: Batches,
+    indexer: Arc<Indexer>,
 }
 
 impl SqlStore {
     /// Over a store that is migrated. Needs a Tokio runtime.
     pub fn new(store: Store) -> Self {
         let catalogs = Arc::new(Catalogs::default());
-        Self { batches: Batches::start(store.clone()), store, catalogs }
+        let indexer = Arc::new(Indexer::default());
+        Self { batches: Batches::start(store.clone(), indexer.clone()), store, catalogs, indexer }
     }
 
     /// The definitions of a tenant with what replies need of them; fresh as [`Definitions::catalog`] says.
     pub(crate) async fn shelf(&self, tenant: &Tenant, at_least: &Revision) -> Result<Arc<Shelf>, Fault> {
         match self.catalogs.fresh(tenant, at_least) {
             Some(shelf) => Ok(shelf),
-            None => self.catalogs.refresh(&self.store, tenant).await,
+            // Boxed: nearly always there is nothing to read.
+            None => Box::pin(self.catalogs.refresh(&self.store, tenant)).await,
         }
     }
 
     /// Hears this service's own feed: what another replica defined.
     pub(crate) fn hear(&self, batch: &FeedBatch) {
         self.catalogs.hear(batch);
+    }
+
+    /// Indexes decisions that wait for it, some of them; how many blocks of them that were.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn index(&self) -> Result<usize, Fault> {
+        index::turn(&self.store).await
+    }
+
+    /// Indexes in the background.
+    pub(crate) fn keep_index(&self, shutdown: CancellationToken) -> JoinHandle<()> {
+        let (store, indexer) = (self.store.clone(), self.indexer.clone());
+        tokio::spawn(async move { indexer.run(&store, shutdown).await })
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -103,7 +126,9 @@ impl DecisionLog for SqlStore {
     }
 
     async fn record_once(&self, once: Once, entry: Entry, reply: Vec<u8>) -> Result<Written<Vec<u8>>, Fault> {
-        log::record_once(&self.store, once, entry, reply).await
+        let written = log::record_once(&self.store, once, entry, reply).await?;
+        self.indexer.wrote(1);
+        Ok(written)
     }
 
     async fn find(&self, tenant: &Tenant, id: DecisionId) -> Result<Option<Logged>, Fault> {
@@ -115,7 +140,7 @@ impl DecisionLog for SqlStore {
     }
 
     async fn outcomes(&self, tenant: &Tenant, id: DecisionId) -> Result<Vec<Outcome>, Fault> {
-        outcomes::of(self.store.reader(), self.store.sealer(), tenant, id).await
+        outcomes::all(&self.store, tenant, id).await
     }
 
     async fn report(&self, how: How, id: DecisionId, report: Report) -> Result<Written<(Outcome, bool)>, Fault> {

@@ -6,33 +6,41 @@ use customization_domain::{
     ports::{How, Report},
     report_outcome::{DecisionId, Motivation, Outcome},
 };
-use data::{Dialect, Sealer, Sql, Store, Tx};
+use data::{Sealer, Sql, Store, Tx};
 use rapport_proto::{
     feed::v1::{OutcomeReported, event::Event},
     r#type::v1 as wire,
 };
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, QueryResult};
 use terms::{CustomerId, Fault, Reason, Tenant, Written};
 use uuid::Uuid;
 
 use super::{
+    block,
     catalogs::Catalogs,
-    rows::{NOBODY, column, optional_id},
+    find,
+    rows::{NOBODY, column},
 };
 
-pub(super) async fn of<C: ConnectionTrait + Sync>(
+pub(super) async fn all(store: &Store, tenant: &Tenant, decision: DecisionId) -> Result<Vec<Outcome>, Fault> {
+    match find::line(store.reader(), tenant, decision).await? {
+        Some(line) => of(store.reader(), store.sealer(), tenant, decision, line.customer()?).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The outcomes of a decision that was made for `made_for`.
+async fn of<C: ConnectionTrait + Sync>(
     conn: &C,
     sealer: &Sealer,
     tenant: &Tenant,
     decision: DecisionId,
+    made_for: Option<CustomerId>,
 ) -> Result<Vec<Outcome>, Fault> {
-    let sql = "SELECT o.body, d.arrived_as FROM outcome o \
-               JOIN decision d ON d.tenant = o.tenant AND d.id = o.decision \
-               WHERE o.tenant = $1 AND o.decision = $2 ORDER BY o.place";
+    let sql = "SELECT body FROM outcome WHERE tenant = $1 AND decision = $2 ORDER BY place";
     let rows = conn.rows(sql, vec![tenant.as_str().into(), decision.uuid().into()]).await?;
-    let read = |row: &sea_orm::QueryResult| {
-        let customer: Option<CustomerId> = optional_id(row, 1)?;
-        let body = sealer.open(tenant, customer.unwrap_or(NOBODY), &column::<Vec<u8>>(row, 0)?)?;
+    let read = |row: &QueryResult| {
+        let body = sealer.open(tenant, made_for.unwrap_or(NOBODY), &column::<Vec<u8>>(row, 0)?)?;
         serde_json::from_slice(&body).map_err(Fault::internal)
     };
     rows.iter().map(read).collect()
@@ -53,14 +61,14 @@ pub(super) async fn report(
             let report = report.clone();
             Box::pin(async move {
                 tx.act_as(&actor);
-                let (customer, arrived_as) = owner(tx, &tenant, decision).await?;
-                let known = of(tx.conn(), tx.sealer(), &tenant, decision).await?;
+                let (customer, made_for) = owner(tx, &tenant, decision).await?;
+                let known = of(tx.conn(), tx.sealer(), &tenant, decision, made_for).await?;
                 let (outcome, duplicate) = report(&known, tx.now())?;
                 if duplicate {
                     tx.observe(&tenant, customer);
                     return Ok((outcome, true));
                 }
-                insert(tx, &tenant, arrived_as, known.len(), &outcome).await?;
+                insert(tx, &tenant, made_for, known.len(), &outcome).await?;
                 let treatment = outcome.treatment.map_or_else(String::new, |id| {
                     let catalog = catalogs.known(&tenant);
                     catalog.treatment_by_id(id).map_or_else(|| id.to_string(), |found| found.name().to_owned())
@@ -78,14 +86,10 @@ async fn owner(
     tenant: &Tenant,
     decision: DecisionId,
 ) -> Result<(Option<CustomerId>, Option<CustomerId>), Fault> {
-    let sql = match tx.dialect() {
-        Dialect::Postgres => "SELECT customer, arrived_as FROM decision WHERE tenant = $1 AND id = $2 FOR UPDATE",
-        Dialect::Sqlite => "SELECT customer, arrived_as FROM decision WHERE tenant = $1 AND id = $2",
+    let Some(line) = block::find(tx.conn(), tenant, &[decision], true).await?.pop() else {
+        return Err(Fault::not_found(Reason::DecisionNotFound, format!("decision `{decision}`")));
     };
-    match tx.conn().row(sql, vec![tenant.as_str().into(), decision.uuid().into()]).await? {
-        Some(row) => Ok((optional_id(&row, 0)?, optional_id(&row, 1)?)),
-        None => Err(Fault::not_found(Reason::DecisionNotFound, format!("decision `{decision}`"))),
-    }
+    Ok((find::owner(tx.conn(), tenant, decision, &line).await?, line.customer()?))
 }
 
 async fn insert(

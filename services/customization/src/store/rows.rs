@@ -14,10 +14,6 @@ pub(super) fn id<K: IdKind>(row: &QueryResult, place: usize) -> Result<Id<K>, Fa
     Ok(Id::from_uuid(column::<Uuid>(row, place)?))
 }
 
-pub(super) fn optional_id<K: IdKind>(row: &QueryResult, place: usize) -> Result<Option<Id<K>>, Fault> {
-    Ok(column::<Option<Uuid>>(row, place)?.map(Id::from_uuid))
-}
-
 /// Stands for no customer where something is sealed.
 pub(super) const NOBODY: CustomerId = CustomerId::from_uuid(Uuid::nil());
 

@@ -2,6 +2,7 @@
 
 mod decide;
 mod definitions;
+mod migration;
 mod relationship;
 mod replay;
 mod world;

@@ -4,13 +4,16 @@
 //! |---|---|
 //! | `catalog` | each tenant: how often its definitions changed |
 //! | `definition` | each version of each treatment and touchpoint |
-//! | `decision` | each decision; append-only, but for a split and an erasure |
+//! | `decision_block` | decisions that were committed together; append-only, but for an erasure |
+//! | `decision_unindexed` | each block that has no postings yet |
+//! | `decision_posting` | decisions by customer and by identifier, those of a shard that were indexed together |
+//! | `decision_moved` | each decision that a split or an erasure moved |
 //! | `decision_input` | each profile that decisions were made from; many share one |
 //! | `decision_effect` | each statement or boundary that had an effect on a decision |
 //! | `outcome` | each outcome of a decision |
 //!
-//! `decision.customer` names the survivor of that time. A merge rewrites nothing: readers ask for the survivor and its
-//! aliases.
+//! A decision names the survivor of the time at which it was made. A merge rewrites nothing: readers ask for the survivor
+//! and its aliases.
 
 use sea_orm_migration::{
     MigrationTrait, SchemaManager,
@@ -23,6 +26,7 @@ mod m20260105_000003_decision;
 mod m20260105_000004_decision_input;
 mod m20260105_000005_decision_effect;
 mod m20260105_000006_outcome;
+mod m20260106_000001_decision_block;
 
 /// In the order in which they are applied.
 pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
@@ -33,6 +37,7 @@ pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20260105_000004_decision_input::Migration),
         Box::new(m20260105_000005_decision_effect::Migration),
         Box::new(m20260105_000006_outcome::Migration),
+        Box::new(m20260106_000001_decision_block::Migration),
     ]
 }
 

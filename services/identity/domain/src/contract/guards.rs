@@ -26,6 +26,7 @@ pub(super) async fn run(store: &dyn Customers) {
     blocked_values_lead_nowhere(store, &caller("blocked")).await;
     a_limit_has_a_period(store, &caller("period")).await;
     a_hub_stops_linking(store, &caller("hub")).await;
+    a_hub_merges_no_more(store, &caller("hub-merges")).await;
     priorities_decide(store, &caller("priority")).await;
     verified_conflicts_veto(store, &caller("verified")).await;
     birth_dates_and_generations_veto(store, &caller("people")).await;
@@ -205,6 +206,31 @@ async fn a_hub_stops_linking(store: &dyn Customers, caller: &Caller) {
     assert_eq!(given(&[office]).seen(8).under(&policy).identify(store, caller).await.customer, alone.customer);
     let again = given(&["user_id:0", office]).under(&policy).seen(9).identify(store, caller).await;
     assert_eq!((again.customer, guards(&again)), (ids[0], vec![Guard::SharedIdentifier]));
+}
+
+async fn a_hub_merges_no_more(store: &dyn Customers, caller: &Caller) {
+    let policy = policy("email", |rules| rules.max_customers_per_value = 3);
+    let office = "email:office@example.org";
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        ids.push(given(&[&format!("crm:{n}")]).under(&policy).identify(store, caller).await.customer);
+    }
+    let with_office = |n: usize| given(&[&format!("crm:{n}"), office]).under(&policy).seen(1);
+    for n in 0..3 {
+        let reply = with_office(n).identify(store, caller).await;
+        assert_eq!((reply.customer, guards(&reply)), (ids[0], vec![]), "three are not too many");
+    }
+    for (n, id) in ids.iter().enumerate().skip(3) {
+        let reply = with_office(n).identify(store, caller).await;
+        assert_eq!((reply.customer, guards(&reply)), (*id, vec![Guard::SharedIdentifier]));
+        assert!(reply.merged.is_empty());
+    }
+    assert_eq!(lead(store, caller, office).await, None);
+    assert_eq!(
+        given(&["crm:2"]).under(&policy).identify(store, caller).await.customer,
+        ids[0],
+        "what was one stays so"
+    );
 }
 
 async fn priorities_decide(store: &dyn Customers, caller: &Caller) {

@@ -74,7 +74,7 @@ impl Deciding<'_> {
         let golden_before = customer.golden.clone();
         self.gather(&mut customer, losers, before.as_ref(), &record, found);
         let changed_traits = customer.golden.differing(&golden_before);
-        let (sharings, touched) = sharings(self.view, self.command, &self.links.fates, self.moment.now, customer.id);
+        let (sharings, touched) = sharings(self.view, self.command, &self.links, self.moment.now, customer.id);
         let leads = self.leads(Lead { customer: record.home, record: record.id });
         let visible = before.is_none()
             || edges_changed

@@ -1,6 +1,6 @@
 //! To whom a record's identifiers lead, in the order of their priority, and what guards refuse.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use terms::{CustomerId, Fault, Identifier};
 
@@ -40,6 +40,8 @@ pub(super) struct Links<'a> {
     pub(super) fates: Vec<Fate>,
     /// What guards refused, by claim.
     pub(super) refusals: Vec<Refusal>,
+    /// Places of claims whose values were found to be hubs: by them too many customers would become one.
+    pub(super) hubs: BTreeSet<usize>,
     /// Whether the record carries shared identifiers and nothing else: then it is of whoever stands for these.
     pub(super) anonymous: bool,
 }
@@ -57,12 +59,59 @@ struct Linking<'a> {
 /// The record's own key is certain: a record stays with its customer. The identifiers come in the order of their
 /// priority, of equal ones the oldest customer's first; each is asked whether the customer to whom it leads may be joined to what was found before. So the higher
 /// priority wins, and what loses is kept as a fact that leads elsewhere.
+///
+/// Where a value of a unique namespace would make one of more customers than its rules allow, it is a hub: it is left
+/// out, and the rest decides.
 pub(super) fn link<'a>(view: &'a View, command: &'a Identify) -> Result<Links<'a>, Fault> {
+    let mut links = link_without(view, command, BTreeSet::new())?;
+    loop {
+        let more = hubs(view, command, &links);
+        if more.is_empty() {
+            return Ok(links);
+        }
+        let all = links.hubs.union(&more).copied().collect();
+        links = link_without(view, command, all)?;
+    }
+}
+
+/// Claims that would make one of too many customers.
+fn hubs(view: &View, command: &Identify, links: &Links<'_>) -> BTreeSet<usize> {
+    if links.joined.len() < 2 {
+        return BTreeSet::new();
+    }
+    let linking = command.usable().filter(|(place, _)| links.fates.get(*place) == Some(&Fate::Links));
+    let hubs = linking.filter(|(_, claim)| {
+        let rules = rules(command, claim);
+        let lead = view.lead(&Node::Identifier(claim.identifier.clone()));
+        let most = rules.max_customers_per_value as usize;
+        rules.unique && most > 0 && lead.is_some_and(|lead| links.touched(view, &claim.identifier, lead).len() >= most)
+    });
+    hubs.map(|(place, _)| place).collect()
+}
+
+impl Links<'_> {
+    /// With whom a value was or is now seen, beside the customer to whom it leads.
+    pub(super) fn touched(&self, view: &View, identifier: &Identifier, lead: Lead) -> BTreeSet<CustomerId> {
+        let holder = view.resolve(lead.customer);
+        let mut touched = view.sharing(identifier).map(|sharing| sharing.seen.clone()).unwrap_or_default();
+        touched.extend(self.joined.iter().map(|customer| customer.id).filter(|id| *id != holder));
+        touched
+    }
+}
+
+fn link_without<'a>(view: &'a View, command: &'a Identify, hubs: BTreeSet<usize>) -> Result<Links<'a>, Fault> {
     let record_node = command.record_node(view);
     let record_lead = view.lead(&record_node);
     let fates = command.claims.iter().map(|claim| if claim.blocked { Fate::Dropped } else { Fate::Refused }).collect();
-    let links =
-        Links { record_node, record_lead, joined: Vec::new(), fates, refusals: blocked(command), anonymous: false };
+    let links = Links {
+        record_node,
+        record_lead,
+        joined: Vec::new(),
+        fates,
+        refusals: blocked(command),
+        hubs,
+        anonymous: false,
+    };
     let mut linking = Linking { view, command, links, party: Party::default() };
     match record_lead {
         Some(lead) => linking.join(linking.customer(lead)?),
@@ -121,6 +170,15 @@ impl<'a> Linking<'a> {
         let sharing = self.view.sharing(identifier);
         if sharing.is_some_and(|sharing| sharing.shared) {
             let detail = format!("this {} is shared by several customers and leads to none", identifier.namespace);
+            self.refuse(place, None, vec![Refusal::new(Guard::SharedIdentifier, detail)]);
+            return Ok(());
+        }
+        if self.links.hubs.contains(&place) {
+            let most = rules.max_customers_per_value;
+            let detail = format!(
+                "this {} would make one of more than {most} customers: it is shared from now on",
+                identifier.namespace
+            );
             self.refuse(place, None, vec![Refusal::new(Guard::SharedIdentifier, detail)]);
             return Ok(());
         }

@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use terms::{CustomerId, Identifier, Timestamp};
 
-use super::{Identify, link::Fate};
+use super::{
+    Identify,
+    link::{Fate, Links},
+};
 use crate::view::{CustomerState, Node, Sharing, Touched, View};
 
 /// With whom values were seen, where that changed; and the customers who lost one by it.
 pub(super) fn sharings(
     view: &View,
     command: &Identify,
-    fates: &[Fate],
+    links: &Links<'_>,
     now: Timestamp,
     customer: CustomerId,
 ) -> (Vec<(Identifier, Sharing)>, Vec<Touched>) {
@@ -25,13 +28,20 @@ pub(super) fn sharings(
         let mut sharing = known.cloned().unwrap_or_default();
         let elsewhere = holder.is_some_and(|holder| holder != customer);
         let mut lost = false;
-        match fates.get(place).copied().unwrap_or(Fate::Dropped) {
+        match links.fates.get(place).copied().unwrap_or(Fate::Dropped) {
             Fate::Moves => {
                 sharing.epoch += 1;
                 sharing.last_seen = command.observed_at;
                 lost = true;
             }
             Fate::Links if rules.moves() => sharing.last_seen = sharing.last_seen.max(command.observed_at),
+            Fate::Links if rules.unique && rules.max_customers_per_value > 0 && links.joined.len() > 1 => {
+                sharing.seen = lead.map(|lead| links.touched(view, identifier, lead)).unwrap_or_default();
+            }
+            Fate::Refused if links.hubs.contains(&place) => {
+                (sharing.shared, sharing.epoch) = (true, sharing.epoch + 1);
+                lost = true;
+            }
             Fate::Refused if !sharing.shared && rules.max_customers_per_value > 0 && elsewhere => {
                 sharing.seen.insert(customer);
                 // The holder is one of those with whom it was seen.
