@@ -362,6 +362,20 @@ pub struct ListCustomersRequest {
     /// Fields: `customer_id` (default), `create_time`, `update_time`.
     #[prost(string, tag = "4")]
     pub order_by: ::prost::alloc::string::String,
+    /// Optional text as a steward types it, at most 256 bytes and 8 words; only
+    /// customers are returned who have, for every word, a name or an identifier
+    /// that begins with it. Names are the golden traits whose key ends with
+    /// `name` (`name`, `lastName`, `company.display_name`) or is `company` or
+    /// `organization`; they match by word: `mul jan` finds Jane Müller.
+    /// Identifiers match from the beginning of the value: `jane.d` finds
+    /// jane.doe@example.org, `+49 30 90` and `030 90` find +4930901820. Case,
+    /// width, diacritics and punctuation make no difference (NFKC, case
+    /// folding). A word of fewer than 3 characters must be a whole word. With
+    /// `filter`, both must hold. A query without a letter or digit fails with
+    /// INVALID_ARGUMENT. A page may hold fewer than `page_size` customers and
+    /// still have a next one.
+    #[prost(string, tag = "6")]
+    pub query: ::prost::alloc::string::String,
     /// Optional revision token of an earlier write or read. The read waits,
     /// within the deadline of the call, until it reflects that revision, or
     /// fails with UNAVAILABLE, reason REVISION_NOT_REACHED. Empty: as fresh as
@@ -955,13 +969,14 @@ pub struct RelateCustomersRequest {
     /// The kind of relation. Required.
     #[prost(enumeration = "RelationType", tag = "3")]
     pub r#type: i32,
-    /// Role within it; at most 63 bytes.
+    /// Role within it; at most 63 bytes. Needed with RELATION_TYPE_OTHER.
     #[prost(string, tag = "4")]
     pub role: ::prost::alloc::string::String,
     /// From when it holds. Unset: always.
     #[prost(message, optional, tag = "5")]
     pub valid_from: ::core::option::Option<::prost_types::Timestamp>,
-    /// Until when it holds; a past time ends it. Unset: open.
+    /// Until when it holds; a past time ends it. Unset: open. Not before
+    /// `valid_from`, nor at the same time.
     #[prost(message, optional, tag = "6")]
     pub valid_until: ::core::option::Option<::prost_types::Timestamp>,
     /// Optional etag of the resource as it was read. If the resource has changed
@@ -2209,7 +2224,8 @@ pub mod identity_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Lists the customers of the tenant, survivors only, in pages.
+        /// Lists the customers of the tenant, survivors only, in pages; finds them
+        /// by the beginnings of names and identifiers (`query`).
         pub async fn list_customers(
             &mut self,
             request: impl tonic::IntoRequest<super::ListCustomersRequest>,
@@ -2464,8 +2480,12 @@ pub mod identity_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Records, changes or ends a relation between two customers, such as
-        /// membership of a household. The same pair and type is one relation.
-        /// Errors: NOT_FOUND (CUSTOMER_NOT_FOUND), INVALID_ARGUMENT.
+        /// membership of a household. The same pair and type is one relation: saying
+        /// it again replaces its role and validity. It joins customers and merges
+        /// nobody; it follows merges, and where a merge left two of one pair and
+        /// type, the one that was written last shows. Errors: NOT_FOUND
+        /// (CUSTOMER_NOT_FOUND), INVALID_ARGUMENT, FAILED_PRECONDITION
+        /// (KIND_MISMATCH), ABORTED (ETAG_STALE).
         pub async fn relate_customers(
             &mut self,
             request: impl tonic::IntoRequest<super::RelateCustomersRequest>,
@@ -2495,7 +2515,8 @@ pub mod identity_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Lists the relations of one customer.
+        /// Lists the relations of one customer, from either side. Errors: NOT_FOUND
+        /// (CUSTOMER_NOT_FOUND).
         pub async fn list_relations(
             &mut self,
             request: impl tonic::IntoRequest<super::ListRelationsRequest>,
@@ -2808,7 +2829,8 @@ pub mod identity_service_server {
             tonic::Response<super::BatchGetCustomersResponse>,
             tonic::Status,
         >;
-        /// Lists the customers of the tenant, survivors only, in pages.
+        /// Lists the customers of the tenant, survivors only, in pages; finds them
+        /// by the beginnings of names and identifiers (`query`).
         async fn list_customers(
             &self,
             request: tonic::Request<super::ListCustomersRequest>,
@@ -2887,8 +2909,12 @@ pub mod identity_service_server {
             tonic::Status,
         >;
         /// Records, changes or ends a relation between two customers, such as
-        /// membership of a household. The same pair and type is one relation.
-        /// Errors: NOT_FOUND (CUSTOMER_NOT_FOUND), INVALID_ARGUMENT.
+        /// membership of a household. The same pair and type is one relation: saying
+        /// it again replaces its role and validity. It joins customers and merges
+        /// nobody; it follows merges, and where a merge left two of one pair and
+        /// type, the one that was written last shows. Errors: NOT_FOUND
+        /// (CUSTOMER_NOT_FOUND), INVALID_ARGUMENT, FAILED_PRECONDITION
+        /// (KIND_MISMATCH), ABORTED (ETAG_STALE).
         async fn relate_customers(
             &self,
             request: tonic::Request<super::RelateCustomersRequest>,
@@ -2896,7 +2922,8 @@ pub mod identity_service_server {
             tonic::Response<super::RelateCustomersResponse>,
             tonic::Status,
         >;
-        /// Lists the relations of one customer.
+        /// Lists the relations of one customer, from either side. Errors: NOT_FOUND
+        /// (CUSTOMER_NOT_FOUND).
         async fn list_relations(
             &self,
             request: tonic::Request<super::ListRelationsRequest>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use host::encode::{identifier, json, timestamp};
 use identity_domain::{
     Customer, CustomerIdentifier, Evidence, Guard, HistoryEntry, HistoryKind, Identified, Kind, MatchReason, Refusal,
-    TraitValue, lookup_customer::Match,
+    Relation, RelationType, TraitValue, lookup_customer::Match,
 };
 use prost_types::Struct;
 use rapport_proto::{identity::v1 as wire, r#type::v1::CustomerKind};
@@ -188,5 +188,38 @@ pub(crate) fn lookup_match(matched: &Match) -> wire::MatchReason {
         record_id: matched.record.to_string(),
         weight: 0.0,
         probability: 1.0,
+    }
+}
+
+/// What joins two customers.
+pub(crate) fn relation_type(kind: RelationType) -> wire::RelationType {
+    match kind {
+        RelationType::HouseholdMember => wire::RelationType::HouseholdMember,
+        RelationType::Employee => wire::RelationType::Employee,
+        RelationType::Owner => wire::RelationType::Owner,
+        RelationType::Subsidiary => wire::RelationType::Subsidiary,
+        RelationType::Guardian => wire::RelationType::Guardian,
+        RelationType::Other => wire::RelationType::Other,
+    }
+}
+
+/// What joins two customers; `None` where the request does not say.
+pub(crate) fn relation_type_of(kind: wire::RelationType) -> Option<RelationType> {
+    RelationType::ALL.into_iter().find(|known| relation_type(*known) == kind)
+}
+
+/// A relation.
+pub(crate) fn relation(relation: &Relation) -> wire::Relation {
+    wire::Relation {
+        relation_id: relation.id.to_string(),
+        from_customer_id: relation.from.to_string(),
+        to_customer_id: relation.to.to_string(),
+        r#type: relation_type(relation.kind).into(),
+        role: relation.role.clone(),
+        valid_from: relation.valid_from.map(timestamp),
+        valid_until: relation.valid_until.map(timestamp),
+        create_time: Some(timestamp(relation.created_at)),
+        update_time: Some(timestamp(relation.updated_at)),
+        etag: relation.etag(),
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use data::Tx;
-use identity_domain::{Batch, Bond, CustomerState, News, Split, View};
-use rapport_proto::feed::v1::{CustomerChanged, CustomerMerged, CustomerSplit, SectionChanged, event::Event};
+use identity_domain::{Batch, Bond, CustomerState, News, Relation, Split, View};
+use rapport_proto::feed::v1::{
+    CustomerChanged, CustomerMerged, CustomerSplit, CustomersRelated, SectionChanged, event::Event,
+};
 use terms::{CustomerId, Fault, Tenant};
 
 use crate::encode;
@@ -39,6 +41,21 @@ pub(crate) fn publish(tx: &Tx, tenant: &Tenant, view: &View, batch: &Batch) -> R
         changed.insert(*id);
     }
     Ok(changed.into_iter().collect())
+}
+
+/// Publishes a relation that was recorded, changed or ended, in the partitions of both customers.
+pub(crate) fn related(tx: &Tx, tenant: &Tenant, relation: &Relation) {
+    let event = CustomersRelated {
+        relation_id: relation.id.to_string(),
+        from_customer_id: relation.from.to_string(),
+        to_customer_id: relation.to.to_string(),
+        r#type: relation.kind.as_str().to_owned(),
+        valid_until: relation.valid_until.map(host::encode::timestamp),
+    };
+    tx.publish(tenant, relation.from, Event::CustomersRelated(event.clone()));
+    if terms::partition(tenant, relation.from) != terms::partition(tenant, relation.to) {
+        tx.publish(tenant, relation.to, Event::CustomersRelated(event));
+    }
 }
 
 /// `customer.split` goes into each partition concerned; whoever shares one with another hears that their section is out

@@ -65,8 +65,10 @@ pub async fn build(context: &Context, store: Store, marks: Marks) -> Result<Buil
     let tasks = vec![
         store.keep_up(context.shutdown.clone()),
         data::tail(Arc::new(store.feed()), hear, context.shutdown.clone()),
+        tokio::spawn(store::search::catch_up(store.clone(), context.shutdown.clone())),
     ];
-    let ports = grpc::Ports { matches: customers.clone(), customers, reader, policies, clock: context.clock.clone() };
+    let (relations, matches) = (customers.clone(), customers.clone());
+    let ports = grpc::Ports { customers, relations, matches, reader, policies, clock: context.clock.clone() };
     let server = host::tuned!(context, IdentityServiceServer::new(grpc::Handler::new(ports)));
     Ok(Built {
         name: Service::Identity,

@@ -11,7 +11,7 @@ use rapport_proto::feed::v1::event::Event;
 use terms::{Caller, CustomerId, CustomerRef, Identifier, Ids, Revision, Service, SystemClock, Timestamp, partition};
 use testkit::{TestStore, stores};
 
-fn customers(store: &TestStore) -> Arc<dyn Customers> {
+fn customers(store: &TestStore) -> Arc<SqlCustomers> {
     let ids = Arc::new(Ids::new(Arc::new(SystemClock)));
     Arc::new(SqlCustomers::new(store.store(), ids, Marks::in_process()))
 }
@@ -55,7 +55,7 @@ async fn one_of_two_clients_gets_the_last_place() {
 async fn merge_then_split_is_as_if_nothing_had_happened() {
     let given = std::env::var("RAPPORT_HISTORIES").ok().and_then(|text| text.parse().ok());
     for store in stores(Service::Identity, migrations).await {
-        let histories = given.unwrap_or(if store.name() == "postgres" { 40 } else { 300 });
+        let histories = given.unwrap_or(if store.name() == "postgres" { 30 } else { 100 });
         contract::merge_then_split_is_as_if_nothing_had_happened(customers(&store), histories).await;
         assert_eq!(store.idle_in_transaction().await, 0);
     }

@@ -136,7 +136,7 @@ fn identity() -> Vec<Sample> {
         ),
         read("rapport.identity.v1.IdentityService/GetCustomer", json!({ "customer": customer() })),
         read("rapport.identity.v1.IdentityService/BatchGetCustomers", json!({ "customers": [customer()] })),
-        read("rapport.identity.v1.IdentityService/ListCustomers", json!({ "page_size": 10 })),
+        read("rapport.identity.v1.IdentityService/ListCustomers", json!({ "page_size": 10, "query": "marker" })),
         sample(
             "rapport.identity.v1.IdentityService/MergeCustomers",
             json!({
@@ -167,6 +167,16 @@ fn identity() -> Vec<Sample> {
             "rapport.identity.v1.IdentityService/LookupCustomer",
             json!({ "identifiers": [{ "namespace": "email", "value": "$email" }] }),
         ),
+        sample(
+            "rapport.identity.v1.IdentityService/RelateCustomers",
+            json!({
+                "from_customer": customer(), "to_customer": { "customer_id": "$other_customer" },
+                "type": "RELATION_TYPE_GUARDIAN", "role": "parent", "valid_from": "2026-01-05T10:00:00Z",
+                "valid_until": "2090-01-01T00:00:00Z",
+            }),
+            json!({ "role": "aunt" }),
+        ),
+        read("rapport.identity.v1.IdentityService/ListRelations", json!({ "customer": customer() })),
     ]
 }
 

@@ -13,6 +13,7 @@
 //! | [`bad_input`] | every RPC with everything that can be wrong with its request |
 //! | [`once`] | every write twice under one `request_id`, and checked only |
 //! | [`not_yet_served`] | the one list of what is declared and not served |
+//! | [`operations`] | long-running operations at every server |
 //! | [`surface`] | reflection, health, gRPC-Web, metrics |
 //! | [`without_redis`] | Redis frozen and killed in the middle of a run |
 
@@ -35,6 +36,7 @@ mod credentials;
 mod merges;
 mod not_yet_served;
 mod once;
+mod operations;
 mod read_your_writes;
 mod streams;
 mod surface;

@@ -62,6 +62,40 @@ where
     Ok(turn(times, elapsed, server.cpu()?.saturating_sub(cpu)))
 }
 
+/// Begins `rate` calls a second for `seconds`, however long each takes; `call(n)` is the n-th. A call's time counts from
+/// when it was due: what waits for a slow one before it waits in earnest.
+///
+/// # Errors
+/// The first call that failed.
+pub async fn paced<F, Done>(server: &Server, seconds: u64, rate: u64, call: F) -> Result<Turn>
+where
+    F: Fn(usize) -> Done,
+    Done: Future<Output = Result<()>> + Send + 'static,
+{
+    let cpu = server.cpu()?;
+    let started = Instant::now();
+    let total = (seconds * rate) as usize;
+    let mut calls = tokio::task::JoinSet::new();
+    let mut times = Vec::with_capacity(total);
+    for n in 0..total {
+        let due = started + Duration::from_secs_f64(n as f64 / rate as f64);
+        tokio::time::sleep_until(due.into()).await;
+        let work = call(n);
+        calls.spawn(async move {
+            work.await?;
+            Ok::<_, anyhow::Error>(due.elapsed())
+        });
+        while let Some(done) = calls.try_join_next() {
+            times.push(done?.context("a call failed")?);
+        }
+    }
+    while let Some(done) = calls.join_next().await {
+        times.push(done?.context("a call failed")?);
+    }
+    let elapsed = started.elapsed();
+    Ok(turn(times, elapsed, server.cpu()?.saturating_sub(cpu)))
+}
+
 /// Sums up the times of calls that took `elapsed` and `cpu` in all.
 pub fn turn(mut times: Vec<Duration>, elapsed: Duration, cpu: Duration) -> Turn {
     if times.is_empty() {

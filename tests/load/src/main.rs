@@ -9,6 +9,7 @@
 //! | [`drive`] | closed-loop callers, rates and percentiles |
 //! | [`seed`] | customers, statements, treatments to work on |
 //! | [`paths`] | one function a path |
+//! | [`identify`] | `Identify` and the search among very many customers, on both databases |
 //! | [`matching`] | how right and how fast matching is, without a server |
 //! | [`table`] | the table that is printed |
 //!
@@ -17,6 +18,7 @@
 
 mod drive;
 mod floor;
+mod identify;
 mod matching;
 mod paths;
 mod seed;
@@ -79,6 +81,8 @@ enum Path {
     StatementToDecision,
     /// All of them.
     All,
+    /// `Identify` by identifier and by likeness, and the search, among very many customers.
+    IdentifyOnline(identify::Online),
     /// How right matching is on the published sets.
     MatchAccuracy,
     /// How fast matching is on synthetic people.
@@ -107,6 +111,7 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         let options = &cli.options;
         match cli.path {
+            Path::IdentifyOnline(ref online) => identify::online(options, online).await,
             Path::Decide => paths::decide(options).await,
             Path::DecideRedis => paths::decide_redis(options).await,
             Path::GetCustomer => paths::get_customer(options).await,

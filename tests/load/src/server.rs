@@ -40,6 +40,36 @@ impl Server {
         Self::start(command, dir).await
     }
 
+    /// Identity alone, on PostgreSQL if a database is named and else on SQLite, durable, on all cores.
+    pub async fn identity(binary: Option<&Path>, postgres: Option<&str>) -> Result<Self> {
+        let binary = match binary {
+            Some(binary) => binary.to_path_buf(),
+            None => beside("rapport")?,
+        };
+        let dir = tempfile::tempdir()?;
+        let mut command = command(&binary, false);
+        command.args(["serve", "identity", "--migrate", "--listen", "127.0.0.1:0"]);
+        let key = dir.path().join("lookup.key");
+        fs::write(&key, [7; 32])?;
+        let mut settings = vec![
+            ("auth.mode", "open".to_owned()),
+            ("telemetry.address", "127.0.0.1:0".to_owned()),
+            ("telemetry.log_filter", "warn".to_owned()),
+            ("store.lookup_key_file", key.display().to_string()),
+        ];
+        match postgres {
+            Some(url) => settings.extend([("store.kind", "postgres".to_owned()), ("store.url", url.to_owned())]),
+            None => settings.extend([
+                ("store.kind", "sqlite".to_owned()),
+                ("store.dir", dir.path().join("data").display().to_string()),
+            ]),
+        }
+        for (name, value) in settings {
+            command.arg("--set").arg(format!("{name}={value}"));
+        }
+        Self::start(command, dir).await
+    }
+
     /// The floor: an echo server, on the first core.
     pub async fn echo(redis: Option<&str>) -> Result<Self> {
         let mut command = command(&std::env::current_exe()?, true);

@@ -17,10 +17,11 @@
 //! | [`cannot_link`] | pairs that must not become one |
 //! | [`identify`] | `Identify`: check, then decide; [`identify_stream`] folds many into one [`Batch`] |
 //! | [`matching`] | which records are one party although they share no identifier |
-//! | [`explain_identity`], [`lookup_customer`], [`list_customers`], [`list_identity_history`] | the reading verbs that have rules of their own |
+//! | [`explain_identity`], [`lookup_customer`], [`list_customers`], [`search`], [`list_identity_history`] | the reading verbs that have rules of their own |
+//! | [`relate_customers`], [`list_relations`] | households, employers, guardians: who belongs to whom |
 //! | [`update_identity_policy`] | changing what a tenant decides |
 //! | [`history`] | everything that happened to identities, with actor and reason |
-//! | [`ports`] | [`Customers`]: what a store offers |
+//! | [`ports`] | [`Customers`], [`Relations`]: what a store offers |
 //! | [`memory`] | a store without a disk |
 //! | `contract` | the exam that every store sits (feature `contract`) |
 
@@ -39,6 +40,7 @@ pub mod identify;
 pub mod identify_stream;
 pub mod list_customers;
 pub mod list_identity_history;
+pub mod list_relations;
 pub mod lookup_customer;
 pub mod matching;
 pub mod memory;
@@ -48,6 +50,8 @@ pub mod normalise;
 pub mod policy;
 pub mod ports;
 pub mod record;
+pub mod relate_customers;
+pub mod search;
 pub mod split_customer;
 pub mod update_identity_policy;
 pub mod view;
@@ -64,7 +68,9 @@ pub use list_identity_history::HistoryQuery;
 pub use memory::MemoryCustomers;
 pub use merge_customers::{MergeCustomers, Merged};
 pub use policy::Policy;
-pub use ports::{Customers, Verdicts};
+pub use ports::{Customers, Relations, Verdicts};
 pub use record::{Claim, Facts, Observed, Record, RecordId, RecordKey, SourceKey};
+pub use relate_customers::{Relate, RelateInput, Relation, RelationId, RelationType};
+pub use search::Search;
 pub use split_customer::{Parted, Split, SplitCustomer};
 pub use view::{Bond, CustomerState, Lead, Merge, Moment, Node, Sharing, Touched, View};

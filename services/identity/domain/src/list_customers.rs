@@ -3,7 +3,7 @@
 use terms::{CustomerId, Fault, Reason, Timestamp};
 use uuid::Uuid;
 
-use crate::customer::Customer;
+use crate::{customer::Customer, search::Search};
 
 /// By what customers are ordered; the id breaks ties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -99,8 +99,10 @@ impl Place {
 }
 
 /// Which customers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListQuery {
+    /// Only those whom this may find: a store may give more, and asks nobody whether they match.
+    pub search: Option<Search>,
     /// In which order.
     pub order: Order,
     /// Only those behind this place.

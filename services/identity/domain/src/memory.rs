@@ -1,5 +1,7 @@
 //! A store without a disk: one large view per tenant. For property tests, and as the plainest reading of the port.
 
+mod relations;
+
 use std::{
     collections::HashMap,
     pin::pin,
@@ -26,6 +28,7 @@ use crate::{
     merge_customers::{MergeCustomers, Merged, merge_customers},
     ports::{Customers, Verdicts},
     record::{Claim, Record, RecordId},
+    relate_customers::Relation,
     split_customer::{Parted, SplitCustomer, split_customer},
     view::{Lead, Merge, Moment, Node, View},
 };
@@ -50,6 +53,7 @@ struct TenantState {
     view: View,
     history: Vec<HistoryEntry>,
     files: MemoryFiles,
+    relations: Vec<Relation>,
 }
 
 #[derive(Debug)]
@@ -264,7 +268,8 @@ impl Customers for MemoryCustomers {
             Some(after) if query.order.descending => place < after,
             Some(after) => place > after,
         };
-        all.retain(|customer| behind(place(customer)));
+        let wanted = |customer: &Customer| query.search.as_ref().is_none_or(|search| search.matches(customer));
+        all.retain(|customer| behind(place(customer)) && wanted(customer));
         all.truncate(query.limit as usize);
         Ok(all)
     }
@@ -326,7 +331,7 @@ mod tests {
     use super::*;
     use crate::contract;
 
-    fn store() -> Arc<dyn Customers> {
+    fn store() -> Arc<MemoryCustomers> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         Arc::new(MemoryCustomers::new(clock.clone(), Arc::new(Ids::new(clock))))
     }

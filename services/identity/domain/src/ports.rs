@@ -9,8 +9,10 @@ use crate::{
     identify::{Identified, Identify},
     list_customers::ListQuery,
     list_identity_history::HistoryQuery,
+    list_relations::RelationQuery,
     merge_customers::{MergeCustomers, Merged},
     record::{Claim, Record},
+    relate_customers::{Relate, Relation},
     split_customer::{Parted, SplitCustomer},
     view::{Lead, Merge},
 };
@@ -108,4 +110,22 @@ pub trait Customers: Send + Sync + 'static {
         customer: CustomerId,
         query: HistoryQuery,
     ) -> Result<Vec<HistoryEntry>, Fault>;
+}
+
+/// The relations between customers of all tenants.
+#[async_trait]
+pub trait Relations: Send + Sync + 'static {
+    /// Resolves the two customers, decides, and commits the change with its feed entries and, under `once`, the record
+    /// of the answer, in one transaction. Gives the relation with its customers as they are now.
+    ///
+    /// # Errors
+    /// [`terms::Reason::CustomerNotFound`]; what the decision says; [`terms::Reason::RequestIdReused`]; what the store
+    /// says.
+    async fn relate(&self, caller: &Caller, once: Option<Once>, command: Relate) -> Result<Written<Relation>, Fault>;
+
+    /// A part of the relations of a customer, newest first, each with its customers as they are now.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn relations(&self, tenant: &Tenant, query: RelationQuery) -> Result<Vec<Relation>, Fault>;
 }

@@ -97,7 +97,10 @@ fn survivorship(
         let field = format!("survivorship[{i}].strategy");
         match fields::enumeration::<SurvivorshipStrategy>(&field, rule.strategy) {
             Ok(strategy) => rules.push((rule.r#trait, strategy_of(strategy))),
-            Err(fault) => wrong.absorb(fault),
+            Err(fault) => {
+                wrong.absorb(fault);
+                rules.push((rule.r#trait, Some(Strategy::default())));
+            }
         }
     }
     wrong.take(check::survivorship(rules))

@@ -2,7 +2,7 @@
 
 use host::Call;
 use identity_domain::{
-    Customer,
+    Customer, Search,
     list_customers::{ListQuery, Order, Place},
 };
 use rapport_proto::identity::v1::{ListCustomersRequest, ListCustomersResponse};
@@ -12,7 +12,7 @@ use terms::{Fault, PageRequest, Revision, Timestamp, Violations};
 use super::Ports;
 use crate::encode;
 
-/// How many customers a filter looks at for one page, at most. The page is then short and has a token to go on.
+/// How many customers a filter or a search looks at for one page, at most. The page is then short and has a token to go on.
 const MOST_SCANNED: usize = 10_000;
 /// How many a filter looks at in one read.
 const SCAN: u32 = 500;
@@ -24,6 +24,7 @@ struct Wanted {
     order: Order,
     after: Option<Place>,
     filter: Option<Rule>,
+    search: Option<Search>,
     at_least: Revision,
 }
 
@@ -44,15 +45,16 @@ pub(super) async fn list_customers(
 
 fn checked(body: ListCustomersRequest) -> Result<Wanted, Fault> {
     let mut wrong = Violations::new();
-    let scope = format!("ListCustomers\0{}\0{}", body.filter, body.order_by);
+    let scope = format!("ListCustomers\0{}\0{}\0{}", body.query, body.filter, body.order_by);
     let page = wrong.take(PageRequest::parse(body.page_size, &body.page_token, &scope));
     let after = page.as_ref().and_then(|page| wrong.take(Place::from_bytes(&page.after))).flatten();
     let order = wrong.take(Order::parse(&body.order_by)).unwrap_or_default();
     let filter = if body.filter.trim().is_empty() { None } else { wrong.take(filter(&body.filter)) };
+    let search = wrong.take(Search::parse(&body.query)).flatten();
     let at_least = wrong.take(Revision::parse("at_least", &body.at_least)).unwrap_or_default();
     wrong.done()?;
     let size = page.map_or(PageRequest::DEFAULT_SIZE, |page| page.size) as usize;
-    Ok(Wanted { scope, size, order, after, filter, at_least })
+    Ok(Wanted { scope, size, order, after, filter, search, at_least })
 }
 
 fn filter(text: &str) -> Result<Rule, Fault> {
@@ -76,7 +78,8 @@ async fn page(ports: &Ports, call: &Call, wanted: &Wanted) -> Result<(Vec<Custom
             None => u32::try_from(wanted.size).unwrap_or(PageRequest::MAX_SIZE) + 1,
             Some(_) => SCAN,
         };
-        let batch = ports.customers.list(call.tenant(), ListQuery { order: wanted.order, after, limit }).await?;
+        let query = ListQuery { search: wanted.search.clone(), order: wanted.order, after, limit };
+        let batch = ports.customers.list(call.tenant(), query).await?;
         let last = batch.len() < limit as usize;
         for customer in batch {
             if customers.len() == wanted.size {
@@ -84,7 +87,9 @@ async fn page(ports: &Ports, call: &Call, wanted: &Wanted) -> Result<(Vec<Custom
             }
             after = Some(wanted.order.place(&customer));
             scanned += 1;
-            if wanted.filter.as_ref().is_none_or(|rule| rule.eval(&facts(&customer), now)) {
+            if wanted.search.as_ref().is_none_or(|search| search.matches(&customer))
+                && wanted.filter.as_ref().is_none_or(|rule| rule.eval(&facts(&customer), now))
+            {
                 customers.push(customer);
             }
         }

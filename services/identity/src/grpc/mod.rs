@@ -11,15 +11,17 @@ mod identity_policy;
 mod list_customers;
 mod list_identity_history;
 mod list_match_candidates;
+mod list_relations;
 mod lookup_customer;
 mod merge_customers;
+mod relate_customers;
 mod split_customer;
 mod update_identity_policy;
 
 use std::sync::Arc;
 
 use host::Replies;
-use identity_domain::{Customers, matching::Matches};
+use identity_domain::{Customers, Relations, matching::Matches};
 use rapport_proto::{google::longrunning::Operation, identity::v1::*};
 use terms::{Access, Clock};
 use tonic::{Request, Response, Status, Streaming};
@@ -30,6 +32,7 @@ use crate::{policies::Policies, reader::Reader};
 pub(crate) struct Ports {
     pub(crate) customers: Arc<dyn Customers>,
     pub(crate) matches: Arc<dyn Matches>,
+    pub(crate) relations: Arc<dyn Relations>,
     pub(crate) reader: Reader,
     pub(crate) policies: Policies,
     pub(crate) clock: Arc<dyn Clock>,
@@ -80,8 +83,6 @@ pub const ACCESS: &[(&str, Access)] = &[
 /// RPCs that are declared, and come with a later release.
 pub const NOT_YET_SERVED: &[&str] = &[
     rpc!("DecideMatchCandidate"),
-    rpc!("RelateCustomers"),
-    rpc!("ListRelations"),
     rpc!("TrainMatcher"),
     rpc!("MatchRecords"),
     rpc!("EraseCustomer"),
@@ -191,16 +192,16 @@ impl identity_service_server::IdentityService for Handler {
 
     async fn relate_customers(
         &self,
-        _: Request<RelateCustomersRequest>,
+        request: Request<RelateCustomersRequest>,
     ) -> Result<Response<RelateCustomersResponse>, Status> {
-        later!("RelateCustomers")
+        unary!(self, request, relate_customers)
     }
 
     async fn list_relations(
         &self,
-        _: Request<ListRelationsRequest>,
+        request: Request<ListRelationsRequest>,
     ) -> Result<Response<ListRelationsResponse>, Status> {
-        later!("ListRelations")
+        unary!(self, request, list_relations)
     }
 
     async fn get_identity_policy(

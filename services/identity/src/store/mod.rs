@@ -7,15 +7,21 @@
 //! | `save` | what they changed |
 //! | `matching` | what the matcher keeps |
 //! | `read` | reads |
+//! | `history` | what happened to them |
+//! | `relations` | what joins customers |
+//! | `search` | what stewards find customers by |
 //! | `rows`, `sealed`, `sql` | columns to values; what is sealed; where the two databases differ |
 
+mod history;
 mod load;
 mod matching;
 pub(crate) mod migrations;
 mod read;
+mod relations;
 mod rows;
 mod save;
 mod sealed;
+pub(crate) mod search;
 mod sql;
 mod whole;
 

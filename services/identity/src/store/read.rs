@@ -11,23 +11,24 @@ use identity_domain::{
     Sourced,
     list_customers::{ListQuery, SortField},
 };
-use sea_orm::{DatabaseConnection, QueryResult};
+use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult};
 use terms::{CustomerId, Fault, Identifier, Timestamp};
 
 use super::{
     load::{SURVIVOR, homes},
     rows,
     sealed::{Key, Sealing, identifier_key},
+    search,
     sql::{CHUNK, Params, column, id, optional_id, resolved, time},
 };
 
 /// Reads for one tenant.
-pub(super) struct Reading<'a> {
-    pub(super) conn: &'a DatabaseConnection,
+pub(super) struct Reading<'a, C = DatabaseConnection> {
+    pub(super) conn: &'a C,
     pub(super) sealing: Sealing<'a>,
 }
 
-impl Reading<'_> {
+impl<C: ConnectionTrait + Sync> Reading<'_, C> {
     fn params(&self) -> Params {
         Params::of(self.conn.dialect(), self.sealing.tenant)
     }
@@ -185,10 +186,20 @@ impl Reading<'_> {
                 format!(" AND ({time}, c.id) {than} ({at}, {id})")
             }
         };
+        let (from, found) = match &query.search {
+            None => ("customer c".to_owned(), ""),
+            Some(search) => {
+                let found = search::found(self.sealing, search, &mut params);
+                (
+                    format!("(SELECT DISTINCT c FROM ({found}) AS one) AS found CROSS JOIN customer c"),
+                    " AND c.id = found.c",
+                )
+            }
+        };
         let order = time.map_or_else(String::new, |time| format!("{time} {direction}, "));
         let limit = params.add(i64::from(query.limit));
         let root = format!(
-            "SELECT c.id FROM customer c WHERE c.tenant = $1{behind} ORDER BY {order}c.id {direction} LIMIT {limit}"
+            "SELECT c.id FROM {from} WHERE c.tenant = $1{found}{behind} ORDER BY {order}c.id {direction} LIMIT {limit}"
         );
         let mut customers = self.gather(&root, params).await?;
         customers.sort_by_key(|customer| query.order.place(customer));

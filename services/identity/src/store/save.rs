@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use data::{Sql, sql::insert_rows};
-use identity_domain::{Batch, HistoryEntry, Merge, Node, RecordId, View};
+use identity_domain::{Batch, Merge, Node, RecordId, View};
 use sea_orm::{DatabaseTransaction, Value};
 use terms::{CustomerId, Fault};
 
 use super::{
+    history,
     load::Loaded,
     sealed::{Key, Sealing},
+    search,
     sql::{CHUNK, Params},
 };
 use crate::store::kind_code;
@@ -29,7 +31,8 @@ pub(super) async fn save(
     saving.rehomed().await?;
     saving.leads().await?;
     saving.cannot_links().await?;
-    saving.history().await
+    search::save(conn, sealing, &loaded.view, batch).await?;
+    history::write(conn, sealing, &batch.history).await
 }
 
 struct Saving<'a> {
@@ -259,41 +262,5 @@ impl Saving<'_> {
         let then = "ON CONFLICT (tenant, key) DO UPDATE SET customer = excluded.customer, record = excluded.record, \
                     sharing = excluded.sharing";
         insert_rows(self.conn, "lookup (tenant, key, customer, record, sharing)", rows, then).await.map(drop)
-    }
-
-    async fn history(&self) -> Result<(), Fault> {
-        let mut rows = Vec::with_capacity(self.batch.history.len());
-        for entry in &self.batch.history {
-            rows.push(self.entry(entry, entry.customer, entry.other, false)?);
-            if let Some(other) = entry.other {
-                rows.push(self.entry(entry, other, Some(entry.customer), true)?);
-            }
-        }
-        let into = "history (tenant, customer, id, kind, loser, record, actor, reason, at, mirror, detail)";
-        insert_rows(self.conn, into, rows, "").await.map(drop)
-    }
-
-    /// A row of `entry` in the history of `whose`.
-    fn entry(
-        &self,
-        entry: &HistoryEntry,
-        whose: CustomerId,
-        other: Option<CustomerId>,
-        mirror: bool,
-    ) -> Result<Vec<Value>, Fault> {
-        let detail = if entry.detail.is_empty() { None } else { Some(self.sealing.detail(whose, &entry.detail)?) };
-        Ok(vec![
-            self.tenant(),
-            whose.uuid().into(),
-            entry.id.uuid().into(),
-            entry.kind.as_str().into(),
-            other.map(terms::Id::uuid).into(),
-            entry.record.map(terms::Id::uuid).into(),
-            entry.actor.as_str().into(),
-            entry.reason.as_str().into(),
-            entry.at.micros().into(),
-            mirror.into(),
-            detail.into(),
-        ])
     }
 }

@@ -194,6 +194,8 @@ async fn a_wrong_policy_is_told_every_fault() {
         }
         request.update_mask = Some(prost_types::FieldMask { paths: vec!["etag".to_owned()] });
         assert_eq!(client.update_identity_policy(request).await.unwrap_err().code(), Code::InvalidArgument);
+        let hollow = UpdateIdentityPolicyRequest { policy: Some(IdentityPolicy::default()), ..Default::default() };
+        assert_eq!(client.update_identity_policy(hollow).await.unwrap_err().code(), Code::InvalidArgument);
         let nothing = UpdateIdentityPolicyRequest::default();
         assert_eq!(client.update_identity_policy(nothing).await.unwrap_err().code(), Code::InvalidArgument);
     }

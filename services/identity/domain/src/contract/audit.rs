@@ -240,7 +240,7 @@ async fn follows(store: &dyn Customers, caller: &Caller, customer: &Customer) {
 async fn everybody(store: &dyn Customers, caller: &Caller) -> Vec<Customer> {
     let (order, mut after, mut all) = (Order::default(), None, Vec::new());
     loop {
-        let page = store.list(&caller.tenant, ListQuery { order, after, limit: 500 }).await.unwrap();
+        let page = store.list(&caller.tenant, ListQuery { search: None, order, after, limit: 500 }).await.unwrap();
         let Some(last) = page.last() else { return all };
         after = Some(order.place(last));
         all.extend(page);

@@ -174,7 +174,7 @@ impl<'a> World<'a> {
     /// Everything that can be read, in words that do not depend on ids and on the time of storing.
     async fn portrait(&self) -> Vec<String> {
         let (store, tenant) = (self.store, &self.caller.tenant);
-        let query = ListQuery { order: Order::default(), after: None, limit: 1_000 };
+        let query = ListQuery { search: None, order: Order::default(), after: None, limit: 1_000 };
         let mut lines = Vec::new();
         for customer in store.list(tenant, query).await.unwrap() {
             let who = self.customer(customer.id);

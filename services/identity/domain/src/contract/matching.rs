@@ -194,7 +194,7 @@ type Parts = BTreeSet<BTreeSet<RecordId>>;
 
 /// The customers of a tenant as sets of records, and what the batch makes of the same records.
 async fn compared_with_the_batch(store: &dyn Customers, caller: &Caller) -> (Parts, Parts) {
-    let query = ListQuery { order: Order::default(), after: None, limit: 1_000 };
+    let query = ListQuery { search: None, order: Order::default(), after: None, limit: 1_000 };
     let customers = store.list(&caller.tenant, query).await.expect("a list");
     let (policy, matcher) = (Policy::default(), Matcher::default());
     let (mut online, mut corpus, mut records) = (BTreeSet::new(), Corpus::new(), Vec::new());

@@ -8,6 +8,7 @@ mod histories;
 mod identify;
 mod matching;
 mod reads;
+mod relations;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ pub use self::{
     guards::one_of_two_gets_the_last_place,
     histories::merge_then_split_is_as_if_nothing_had_happened,
     matching::any_order_ends_in_the_batch,
+    relations::Both,
 };
 use crate::{
     customer::Customer,
@@ -32,7 +34,8 @@ use crate::{
 ///
 /// # Panics
 /// When the store fails.
-pub async fn run(store: Arc<dyn Customers>) {
+pub async fn run<S: Both>(store: Arc<S>) {
+    relations::run(&*store).await;
     identify::run(&*store).await;
     guards::run(&*store).await;
     reads::run(&*store).await;

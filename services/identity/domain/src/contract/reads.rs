@@ -73,7 +73,8 @@ async fn lists_come_in_pages(store: &dyn Customers, caller: &Caller) {
     for field in [SortField::Id, SortField::CreateTime, SortField::UpdateTime] {
         for descending in [false, true] {
             let order = Order { field, descending };
-            let all = store.list(&caller.tenant, ListQuery { order, after: None, limit: 100 }).await.unwrap();
+            let all =
+                store.list(&caller.tenant, ListQuery { search: None, order, after: None, limit: 100 }).await.unwrap();
             assert_eq!(all.len(), 7);
             let mut sorted = all.clone();
             sorted.sort_by_key(|customer| order.place(customer));
@@ -89,7 +90,7 @@ async fn lists_come_in_pages(store: &dyn Customers, caller: &Caller) {
 async fn pages(store: &dyn Customers, caller: &Caller, order: Order) -> Vec<CustomerId> {
     let (mut after, mut ids) = (None, Vec::new());
     loop {
-        let page = store.list(&caller.tenant, ListQuery { order, after, limit: 3 }).await.unwrap();
+        let page = store.list(&caller.tenant, ListQuery { search: None, order, after, limit: 3 }).await.unwrap();
         let Some(last) = page.last() else { return ids };
         after = Some(order.place(last));
         ids.extend(page.iter().map(|customer| customer.id));

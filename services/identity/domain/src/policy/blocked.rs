@@ -93,8 +93,10 @@ fn is_one_digit(value: &str) -> bool {
     let digits: Vec<u8> = plain.bytes().filter(u8::is_ascii_digit).collect();
     let Some((last, _)) = digits.split_last() else { return false };
     let run = digits.iter().rev().take_while(|digit| *digit == last).count();
+    // `0-0` is a key that somebody put together; `000-000-0000` is no number.
+    let least = if digits.len() == plain.len() && *last == b'0' { 2 } else { RUN };
     let international = plain.starts_with('+') && run >= RUN && digits.len() - run <= 3;
-    (run == digits.len() && ((*last == b'0' && run > 1) || run >= RUN)) || international
+    (run == digits.len() && run >= least) || international
 }
 
 /// Whether `text` has the form of `pattern`. Takes no longer than the product of the lengths.
@@ -159,6 +161,7 @@ mod tests {
             "+4930901820",
             "test@example.org",
             "jane@test.com",
+            "0-0",
             "d1",
             "+49301111111",
             "nathan",

@@ -14,10 +14,12 @@
 //! | `match_candidate` | each pair of the review queue |
 //! | `matcher` | each trained model |
 //! | `history` | everything that happened to an identity; twice what concerns two customers |
+//! | `relation` | each relation between two customers |
+//! | `search` | each word of a customer's name, and each identifier |
 //!
 //! `lookup.sharing` says with whom else a value was seen; only a value that is not unique, or is a hub, has it.
 //!
-//! `lookup.customer`, `record.home`, `history.customer` and `cannot_link` name ids, whoever these mean now: readers go
+//! `lookup.customer`, `record.home`, `history.customer`, `search.customer`, `relation` and `cannot_link` name ids, whoever these mean now: readers go
 //! through `alias`. So a merge touches two customers and their aliases, however many records they have, and a split that
 //! undoes it gives each id back with what belongs to it.
 
@@ -44,6 +46,8 @@ mod m20260201_000302_match_key;
 mod m20260201_000303_match_pair;
 mod m20260201_000304_match_candidate;
 mod m20260201_000305_matcher;
+mod m20260201_000401_relation;
+mod m20260201_000402_search;
 
 /// In the order in which they are applied.
 pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
@@ -66,6 +70,8 @@ pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20260201_000303_match_pair::Migration),
         Box::new(m20260201_000304_match_candidate::Migration),
         Box::new(m20260201_000305_matcher::Migration),
+        Box::new(m20260201_000401_relation::Migration),
+        Box::new(m20260201_000402_search::Migration),
     ]
 }
 

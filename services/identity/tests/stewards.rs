@@ -1,0 +1,256 @@
+//! What stewards do: relate customers to each other, and find them by the beginnings of names and identifiers.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use data::Sql;
+use host::{Config, Context, Peer, Peers};
+use identity::{build, migrations};
+use profile::Marks;
+use prost_types::{Struct, Value, value::Kind};
+use rapport_proto::{
+    identity::v1::{identity_service_client::IdentityServiceClient, *},
+    r#type::v1::{self as wire, CustomerKind, CustomerRef, customer_ref::Ref},
+};
+use terms::{Caller, Clock, Ids, Service, SystemClock};
+use testkit::{TestStore, eventually, stores};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+type Client = IdentityServiceClient<Peer>;
+
+struct Served {
+    client: Client,
+    shutdown: CancellationToken,
+    store: TestStore,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+async fn served() -> Vec<Served> {
+    let mut all = Vec::new();
+    for store in stores(Service::Identity, migrations).await {
+        let (client, shutdown) = serve(store.store()).await;
+        all.push(Served { client, shutdown, store });
+    }
+    all
+}
+
+async fn serve(store: data::Store) -> (Client, CancellationToken) {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let config = Config::default();
+    let context = Context {
+        peers: Peers::new(config.peers.clone()),
+        config: Arc::new(config),
+        ids: Arc::new(Ids::new(clock.clone())),
+        clock,
+        shutdown: CancellationToken::new(),
+    };
+    let built = build(&context, store, Marks::in_process()).await.unwrap();
+    context.peers.bind_local(Service::Identity, built.routes);
+    let caller = Caller::all_powerful("default".parse().unwrap(), "tester");
+    let client = IdentityServiceClient::new(context.peers.get(Service::Identity).on_behalf_of(&caller));
+    (client, context.shutdown)
+}
+
+fn identifier(text: &str) -> wire::Identifier {
+    let (namespace, value) = text.split_once(':').unwrap();
+    wire::Identifier { namespace: namespace.to_owned(), value: value.to_owned() }
+}
+
+/// Identifies somebody; gives the id.
+async fn somebody(client: &mut Client, kind: CustomerKind, identifiers: &[&str], traits: &[(&str, &str)]) -> String {
+    let claim = |text: &&str| IdentifierClaim { identifier: Some(identifier(text)), verified: None };
+    let text = |value: &str| Value { kind: Some(Kind::StringValue(value.to_owned())) };
+    let fields: BTreeMap<_, _> = traits.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect();
+    let request = IdentifyRequest {
+        source: "webshop".to_owned(),
+        identifiers: identifiers.iter().map(claim).collect(),
+        traits: Some(Struct { fields }),
+        kind: kind.into(),
+        ..IdentifyRequest::default()
+    };
+    client.identify(request).await.unwrap().into_inner().customer_id
+}
+
+fn by_id(id: &str) -> Option<CustomerRef> {
+    Some(CustomerRef { r#ref: Some(Ref::CustomerId(id.to_owned())) })
+}
+
+fn reason(status: &Status) -> (Code, String) {
+    (status.code(), status.get_details_error_info().map(|info| info.reason).unwrap_or_default())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_household_and_its_members() {
+    for mut served in served().await {
+        let client = &mut served.client;
+        let home = somebody(client, CustomerKind::Household, &["crm:home"], &[]).await;
+        let firm = somebody(client, CustomerKind::Organization, &["crm:firm"], &[]).await;
+        let mut members = Vec::new();
+        for name in ["crm:ann", "crm:bob", "crm:cleo"] {
+            members.push(somebody(client, CustomerKind::Person, &[name], &[]).await);
+        }
+        let member = |id: &str| RelateCustomersRequest {
+            from_customer: by_id(id),
+            to_customer: Some(CustomerRef { r#ref: Some(Ref::Identifier(identifier("crm:home"))) }),
+            r#type: RelationType::HouseholdMember.into(),
+            role: "parent".to_owned(),
+            ..RelateCustomersRequest::default()
+        };
+        let mut relations = Vec::new();
+        for id in &members {
+            let reply = client.relate_customers(member(id)).await.unwrap().into_inner();
+            assert!(!reply.revision.is_empty());
+            relations.push(reply.relation.unwrap());
+        }
+        let first = &relations[0];
+        assert!(first.relation_id.starts_with("rel_") && first.role == "parent" && !first.etag.is_empty());
+        assert_eq!((&first.from_customer_id, &first.to_customer_id), (&members[0], &home));
+        let list = |id: &str| ListRelationsRequest { customer: by_id(id), ..ListRelationsRequest::default() };
+        // Newest first, in pages.
+        let (mut seen, mut token) = (Vec::new(), String::new());
+        loop {
+            let request = ListRelationsRequest { page_size: 2, page_token: token, ..list(&home) };
+            let page = client.list_relations(request).await.unwrap().into_inner();
+            seen.extend(page.relations.into_iter().map(|relation| relation.from_customer_id));
+            token = page.next_page_token;
+            if token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(seen, members.iter().rev().cloned().collect::<Vec<_>>(), "{}", served.store.name());
+        // It ends, and shows only to whoever asks for what has ended.
+        let ended = RelateCustomersRequest {
+            valid_until: Some(prost_types::Timestamp { seconds: 1_600_000_000, nanos: 0 }),
+            etag: first.etag.clone(),
+            ..member(&members[0])
+        };
+        let ended = client.relate_customers(ended).await.unwrap().into_inner().relation.unwrap();
+        assert_eq!(ended.relation_id, first.relation_id);
+        assert!(client.list_relations(list(&members[0])).await.unwrap().into_inner().relations.is_empty());
+        let past = ListRelationsRequest {
+            valid_at: Some(prost_types::Timestamp { seconds: 1_500_000_000, nanos: 0 }),
+            ..list(&members[0])
+        };
+        for request in [ListRelationsRequest { include_ended: true, ..list(&members[0]) }, past] {
+            assert_eq!(
+                client.list_relations(request).await.unwrap().into_inner().relations,
+                std::slice::from_ref(&ended)
+            );
+        }
+        // What is refused.
+        let stale = RelateCustomersRequest { etag: first.etag.clone(), ..member(&members[0]) };
+        let stale = client.relate_customers(stale).await.unwrap_err();
+        assert_eq!(reason(&stale), (Code::Aborted, "ETAG_STALE".to_owned()));
+        let kinds = RelateCustomersRequest { from_customer: by_id(&firm), ..member(&firm) };
+        let kinds = client.relate_customers(kinds).await.unwrap_err();
+        assert_eq!(reason(&kinds), (Code::FailedPrecondition, "KIND_MISMATCH".to_owned()));
+        let wrong = RelateCustomersRequest { role: "x".repeat(64), ..RelateCustomersRequest::default() };
+        let wrong = client.relate_customers(wrong).await.unwrap_err();
+        let fields = wrong.get_details_bad_request().unwrap().field_violations;
+        let fields: Vec<_> = fields.iter().map(|violation| violation.field.as_str()).collect();
+        assert_eq!(fields, ["from_customer", "to_customer", "type", "role"]);
+        let nobody = client.list_relations(list("cust_00000000000000000000000000")).await.unwrap_err();
+        assert_eq!(reason(&nobody), (Code::NotFound, "CUSTOMER_NOT_FOUND".to_owned()));
+    }
+}
+
+async fn find(client: &mut Client, request: ListCustomersRequest) -> Vec<String> {
+    let (mut found, mut token) = (Vec::new(), String::new());
+    loop {
+        let request = ListCustomersRequest { page_token: token, page_size: 2, ..request.clone() };
+        let page = client.list_customers(request).await.unwrap().into_inner();
+        found.extend(page.customers.into_iter().map(|customer| customer.customer_id));
+        token = page.next_page_token;
+        if token.is_empty() {
+            return found;
+        }
+    }
+}
+
+fn query(text: &str) -> ListCustomersRequest {
+    ListCustomersRequest { query: text.to_owned(), ..ListCustomersRequest::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn found_by_the_beginnings_of_names_and_identifiers() {
+    for mut served in served().await {
+        let client = &mut served.client;
+        let person = CustomerKind::Person;
+        let jane = somebody(
+            client,
+            person,
+            &["email:jane.doe@example.org", "phone:+4930901820"],
+            &[("first_name", "Jane"), ("last_name", "Müller"), ("city", "Bonn")],
+        );
+        let jane = jane.await;
+        let jan = somebody(client, person, &["crm:c-1701"], &[("name", "Jan Mulder"), ("city", "Ghent")]).await;
+        let firm = [("company", "Müller & Söhne")];
+        let firm = somebody(client, CustomerKind::Organization, &["crm:77-x"], &firm).await;
+        let shop = served.store.name();
+        for (text, expected) in [
+            ("jan", vec![&jane, &jan]),
+            ("JANE", vec![&jane]),
+            ("mul", vec![&jane, &jan, &firm]),
+            ("müll jan", vec![&jane]),
+            ("sohne", vec![&firm]),
+            ("jane.d", vec![&jane]),
+            ("030 90", vec![&jane]),
+            ("77-x", vec![&firm]),
+            ("bonn", vec![]),
+            ("ane", vec![]),
+        ] {
+            assert_eq!(find(client, query(text)).await.iter().collect::<Vec<_>>(), expected, "{shop}: {text}");
+        }
+        let filtered = ListCustomersRequest { filter: r#"customer.city == "Ghent""#.to_owned(), ..query("jan") };
+        assert_eq!(find(client, filtered).await, std::slice::from_ref(&jan));
+        let newest = ListCustomersRequest { order_by: "create_time desc".to_owned(), ..query("mul") };
+        assert_eq!(find(client, newest).await, [firm.clone(), jan.clone(), jane.clone()]);
+        // A name that holds no more finds nobody; the new one does.
+        somebody(client, person, &["crm:c-1701"], &[("name", "Johan Mulder")]).await;
+        assert_eq!(
+            (find(client, query("jan")).await, find(client, query("joha")).await),
+            (vec![jane.clone()], vec![jan.clone()])
+        );
+        // Whoever was merged is found as the survivor.
+        somebody(client, person, &["crm:c-1701", "email:jane.doe@example.org"], &[]).await;
+        assert_eq!(find(client, query("c-17")).await, std::slice::from_ref(&jane));
+        assert_eq!(find(client, query("jane.doe c-17")).await, [jane]);
+        let wrong = client.list_customers(query("?!")).await.unwrap_err();
+        assert_eq!(wrong.code(), Code::InvalidArgument);
+    }
+}
+
+/// Customers that were there before there was a search are found as well, soon.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_there_before_is_found() {
+    for mut served in served().await {
+        let jane = somebody(&mut served.client, CustomerKind::Person, &["crm:j1"], &[("name", "Jane")]).await;
+        let john = somebody(&mut served.client, CustomerKind::Person, &["crm:j2"], &[("name", "John")]).await;
+        somebody(&mut served.client, CustomerKind::Person, &["crm:j1", "crm:j2"], &[]).await;
+        let emptied = served.store.write(|tx| {
+            Box::pin(async move {
+                tx.conn().run("DELETE FROM search", vec![]).await?;
+                let all = "INSERT INTO search_todo (tenant, customer) SELECT tenant, id FROM customer \
+                           UNION ALL SELECT tenant, id FROM alias";
+                tx.conn().run(all, vec![]).await
+            })
+        });
+        assert_eq!(emptied.await.unwrap().value, 2, "{jane} and {john}");
+        assert!(find(&mut served.client, query("jan")).await.is_empty());
+        let (client, shutdown) = serve(served.store.store()).await;
+        eventually("the tokens are written", || async {
+            let mut client = client.clone();
+            find(&mut client, query("j2")).await == [jane.clone()]
+                && find(&mut client, query("j1")).await == [jane.clone()]
+        })
+        .await;
+        assert_eq!(served.store.count("search_todo").await, 0);
+        shutdown.cancel();
+    }
+}
