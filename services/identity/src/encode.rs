@@ -90,7 +90,7 @@ pub(crate) fn identified(reply: &Identified, claims: &[Identifier], revision: &R
         merged: reply.merged.iter().map(ToString::to_string).collect(),
         refused: reply.refused.iter().map(|refused| refusal(refused, claims)).collect(),
         record_id: reply.record.map(|id| id.to_string()).unwrap_or_default(),
-        candidate_ids: Vec::new(),
+        candidate_ids: reply.candidates.iter().map(ToString::to_string).collect(),
         revision: revision.to_string(),
     }
 }
@@ -99,12 +99,17 @@ fn match_reason(reason: &MatchReason, claims: &[Identifier]) -> wire::MatchReaso
     let (kind, shared) = match reason.evidence {
         Evidence::SourceKey => (wire::EvidenceKind::SourceKey, None),
         Evidence::Identifier(place) => (wire::EvidenceKind::Identifier, claims.get(place)),
+        Evidence::Resemblance(_) => (wire::EvidenceKind::Probabilistic, None),
+    };
+    let weight = match reason.evidence {
+        Evidence::Resemblance(thousandths) => f64::from(thousandths) / 1_000.0,
+        _ => 0.0,
     };
     wire::MatchReason {
         kind: kind.into(),
         identifier: shared.map(identifier),
         record_id: reason.record.to_string(),
-        weight: 0.0,
+        weight,
         probability: reason.probability,
     }
 }

@@ -5,6 +5,7 @@
 //! | [`config`] | the section `[identity]` |
 //! | `grpc` | one RPC per file: decode, call, encode |
 //! | [`store`] | the customers on SQLite and PostgreSQL |
+//! | `encode`, `evidence` | domain values as they go onto the wire |
 //! | `feed` | what identity tells the other services; it follows nobody |
 //! | [`section`] | its part of the hot profile, and references resolved for others |
 //! | `reader`, `cache` | customers in process |
@@ -17,6 +18,7 @@
 mod cache;
 pub mod config;
 mod encode;
+mod evidence;
 mod feed;
 mod grpc;
 mod policies;
@@ -65,8 +67,8 @@ pub async fn build(context: &Context, store: Store, marks: Marks) -> Result<Buil
         data::tail(Arc::new(store.feed()), hear, context.shutdown.clone()),
         tokio::spawn(store::search::catch_up(store.clone(), context.shutdown.clone())),
     ];
-    let relations = customers.clone();
-    let ports = grpc::Ports { customers, relations, reader, policies, clock: context.clock.clone() };
+    let (relations, matches) = (customers.clone(), customers.clone());
+    let ports = grpc::Ports { customers, relations, matches, reader, policies, clock: context.clock.clone() };
     let server = host::tuned!(context, IdentityServiceServer::new(grpc::Handler::new(ports)));
     Ok(Built {
         name: Service::Identity,

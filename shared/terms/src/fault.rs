@@ -114,6 +114,12 @@ reasons! {
     NamespaceUnknown = "NAMESPACE_UNKNOWN", Invalid;
     /// Every identifier of the request was refused and nothing was left to link.
     IdentifiersRefused = "IDENTIFIERS_REFUSED", Precondition;
+    /// No such pair in the review queue.
+    MatchCandidateNotFound = "MATCH_CANDIDATE_NOT_FOUND", NotFound;
+    /// The pair of the review queue was decided already, or its customers changed.
+    MatchCandidateDecided = "MATCH_CANDIDATE_DECIDED", Precondition;
+    /// No such matcher.
+    MatcherNotFound = "MATCHER_NOT_FOUND", NotFound;
     /// The customer was erased.
     CustomerErased = "CUSTOMER_ERASED", NotFound;
     /// The etag is not the current one.

@@ -154,6 +154,9 @@ fn identity() -> Vec<Sample> {
             json!({ "reason": "the clerk knows all" }),
         ),
         read("rapport.identity.v1.IdentityService/ListIdentityHistory", json!({ "customer": customer() })),
+        read("rapport.identity.v1.IdentityService/ExplainIdentity", json!({ "customer": customer() })),
+        read("rapport.identity.v1.IdentityService/ListMatchCandidates", json!({ "page_size": 10 })),
+        read("rapport.identity.v1.IdentityService/GetMatcher", json!({})),
         read("rapport.identity.v1.IdentityService/GetIdentityPolicy", json!({})),
         sample(
             "rapport.identity.v1.IdentityService/UpdateIdentityPolicy",

@@ -11,6 +11,7 @@ use crate::{
     cannot_link::CannotLink,
     history::HistoryEntry,
     identify::{Identified, Identify, decide},
+    matching::Proposal,
     record::RecordId,
     split_customer::Split,
     view::{Change, Lead, Merge, Moment, Node, View},
@@ -60,6 +61,10 @@ pub struct Batch {
     pub history: Vec<HistoryEntry>,
     /// What to tell, by customer.
     pub news: BTreeMap<CustomerId, News>,
+    /// Records that say something else than before, or claim something else.
+    pub retold: BTreeSet<RecordId>,
+    /// Pairs of customers that go to review.
+    pub proposals: Vec<Proposal>,
 }
 
 impl Batch {
@@ -72,10 +77,7 @@ impl Batch {
     fn note(&mut self, view: &View, change: &Change) {
         let id = change.customer.id;
         for merge in &change.merged {
-            self.created.remove(&merge.loser);
-            self.updated.remove(&merge.loser);
-            // What it was told of itself, the survivor's news tells anew.
-            self.news.remove(&merge.loser);
+            self.forget(merge.loser);
             self.merged.push(merge.clone());
         }
         if change.created {
@@ -84,8 +86,16 @@ impl Batch {
             self.updated.insert(id);
         }
         let record = change.record.id;
-        let new = view.record(record).is_none();
+        let before = view.record(record);
+        let new = before.is_none();
         self.records.entry(record).or_insert(new);
+        let says = before.is_none_or(|before| !before.facts.agree(&change.record.facts));
+        let claims = change.claims.iter().any(|claim| {
+            view.claim(record, &claim.identifier).is_none_or(|known| known.is_verified() != claim.is_verified())
+        });
+        if says || claims {
+            self.retold.insert(record);
+        }
         for claim in &change.claims {
             let new = view.claim(record, &claim.identifier).is_none();
             self.claims.entry((record, claim.identifier.clone())).or_insert(new);
@@ -107,6 +117,23 @@ impl Batch {
             news.namespaces.extend(change.changed_namespaces.iter().cloned());
             news.observed_at = news.observed_at.max(Some(change.observed_at));
         }
+    }
+}
+
+impl Batch {
+    /// `loser` was merged away: what it was told of itself, the survivor's news tells anew.
+    pub(crate) fn forget(&mut self, loser: CustomerId) {
+        self.created.remove(&loser);
+        self.updated.remove(&loser);
+        self.news.remove(&loser);
+    }
+
+    /// `customer` changed, in these traits among others.
+    pub(crate) fn tell(&mut self, customer: CustomerId, traits: &[String]) {
+        if !self.created.contains(&customer) {
+            self.updated.insert(customer);
+        }
+        self.news.entry(customer).or_default().traits.extend(traits.iter().cloned());
     }
 }
 

@@ -16,7 +16,8 @@
 //! | [`merge_customers`], [`split_customer`] | `MergeCustomers` and `SplitCustomer`: by hand, and back |
 //! | [`cannot_link`] | pairs that must not become one |
 //! | [`identify`] | `Identify`: check, then decide; [`identify_stream`] folds many into one [`Batch`] |
-//! | [`lookup_customer`], [`list_customers`], [`search`], [`list_identity_history`] | the reading verbs that have rules of their own |
+//! | [`matching`] | which records are one party although they share no identifier |
+//! | [`explain_identity`], [`lookup_customer`], [`list_customers`], [`search`], [`list_identity_history`] | the reading verbs that have rules of their own |
 //! | [`relate_customers`], [`list_relations`] | households, employers, guardians: who belongs to whom |
 //! | [`update_identity_policy`] | changing what a tenant decides |
 //! | [`history`] | everything that happened to identities, with actor and reason |
@@ -31,6 +32,7 @@ pub mod cannot_link;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod customer;
+pub mod explain_identity;
 pub mod golden;
 pub mod guard;
 pub mod history;
@@ -40,6 +42,7 @@ pub mod list_customers;
 pub mod list_identity_history;
 pub mod list_relations;
 pub mod lookup_customer;
+pub mod matching;
 pub mod memory;
 pub mod merge_customers;
 pub mod name;

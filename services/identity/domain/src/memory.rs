@@ -2,7 +2,12 @@
 
 mod relations;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -19,6 +24,7 @@ use crate::{
     identify_stream::{Batch, identify_all},
     list_customers::{ListQuery, Place},
     list_identity_history::HistoryQuery,
+    matching::{self, Matcher, memory::MemoryFiles, resemble},
     merge_customers::{MergeCustomers, Merged, merge_customers},
     ports::{Customers, Verdicts},
     record::{Claim, Record, RecordId},
@@ -42,10 +48,11 @@ struct State {
     position: i64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct TenantState {
     view: View,
     history: Vec<HistoryEntry>,
+    files: MemoryFiles,
     relations: Vec<Relation>,
 }
 
@@ -62,11 +69,25 @@ impl MemoryCustomers {
         Self { clock, ids, state: Mutex::default() }
     }
 
-    fn commit(&self, state: &mut State, caller: &Caller, commands: &[Identify]) -> (Verdicts, Revision) {
-        let tenant = state.tenants.entry(caller.tenant.clone()).or_default();
+    /// What the commands lead to; nothing is stored.
+    fn decide(
+        &self,
+        tenant: &mut TenantState,
+        caller: &Caller,
+        commands: &[Identify],
+    ) -> Result<(Verdicts, Batch), Fault> {
         let moment = Moment { now: self.clock.now(), ids: &self.ids, actor: &caller.subject };
-        let (verdicts, batch) = identify_all(&mut tenant.view, commands, moment);
-        (verdicts, state.note(&caller.tenant, batch))
+        let (mut verdicts, mut batch) = identify_all(&mut tenant.view, commands, moment);
+        let Some(policy) = commands.first().map(|command| command.policy.clone()) else { return Ok((verdicts, batch)) };
+        let matcher = Matcher::default();
+        let mut files = tenant.files.clone().over(&tenant.view);
+        let about = (&mut batch, &mut verdicts);
+        let filing = at_once(resemble(&mut files, &matcher, &policy, &mut tenant.view, about, moment))??;
+        if let Some(filing) = filing {
+            tenant.files.keep(&tenant.view, filing);
+        }
+        tenant.files.propose(std::mem::take(&mut batch.proposals), moment.now);
+        Ok((verdicts, batch))
     }
 
     /// Does `work` on a copy of what the tenant has, under a request id; what it did counts unless it is only tried.
@@ -150,6 +171,14 @@ impl TenantState {
     }
 }
 
+/// The value of a future that waits for nothing.
+fn at_once<T>(future: impl Future<Output = T>) -> Result<T, Fault> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Ok(value),
+        Poll::Pending => Err(Fault::internal("memory waits for nothing")),
+    }
+}
+
 #[async_trait]
 impl Customers for MemoryCustomers {
     async fn identify(
@@ -159,9 +188,15 @@ impl Customers for MemoryCustomers {
         command: Identify,
     ) -> Result<Written<Identified>, Fault> {
         self.state.lock().once(once, |state| {
-            let (verdicts, revision) = self.commit(state, caller, &[command]);
-            let value = verdicts.into_iter().next().unwrap_or_else(|| Err(Fault::internal("no verdict")))?;
-            Ok((value, revision))
+            let mut tenant = state.tenants.get(&caller.tenant).cloned().unwrap_or_default();
+            let (verdicts, batch) = self.decide(&mut tenant, caller, &[matching::attempt(&command)])?;
+            let reply = verdicts.into_iter().next().unwrap_or_else(|| Err(Fault::internal("no verdict")))?;
+            let value = matching::answer(&command, reply, &batch)?;
+            if command.validate_only {
+                return Ok((value, Revision::new()));
+            }
+            state.tenants.insert(caller.tenant.clone(), tenant);
+            Ok((value, state.note(&caller.tenant, batch)))
         })
     }
 
@@ -186,7 +221,11 @@ impl Customers for MemoryCustomers {
     }
 
     async fn identify_many(&self, caller: &Caller, commands: Vec<Identify>) -> Result<Written<Verdicts>, Fault> {
-        let (value, revision) = self.commit(&mut self.state.lock(), caller, &commands);
+        let mut state = self.state.lock();
+        let mut tenant = state.tenants.get(&caller.tenant).cloned().unwrap_or_default();
+        let (value, batch) = self.decide(&mut tenant, caller, &commands)?;
+        state.tenants.insert(caller.tenant.clone(), tenant);
+        let revision = state.note(&caller.tenant, batch);
         Ok(Written { value, revision, replayed: false })
     }
 
@@ -285,6 +324,8 @@ impl Customers for MemoryCustomers {
 mod tests {
     use std::time::Duration;
 
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
     use terms::SystemClock;
 
     use super::*;
@@ -298,6 +339,33 @@ mod tests {
     #[tokio::test]
     async fn sits_the_exam() {
         contract::run(store()).await;
+    }
+
+    /// A small town in which many look alike.
+    fn town() -> impl Strategy<Value = Vec<Vec<Value>>> {
+        let pick = |values: &'static [&'static str]| prop::sample::select(values);
+        let somebody = (
+            pick(&["Robert", "Bob", "Rob", "Mary", "Marie", "Mark", "J", "John", ""]),
+            pick(&["Smith", "Smyth", "Smith Jr", "Smith Sr", "Kowalski", "Kovalski", ""]),
+            pick(&["1970-03-01", "1970-01-03", "1970-03-02", "1990-07-21", ""]),
+            pick(&["12 Main St", "12 Main Street", "21 Main St", "7 Elm Rd", ""]),
+            pick(&["a@x.org", "b@x.org", "a@y.org", ""]),
+            pick(&["202-555-0101", "555-0101", "202-555-0199", ""]),
+        );
+        let somebody = somebody.prop_map(|(given, family, born, street, email, phone)| {
+            json!({ "first_name": given, "last_name": family, "dob": born, "street": street, "city": "Springfield",
+                    "email": email, "phone": phone })
+        });
+        prop::collection::vec(prop::collection::vec(somebody, 1..4), 1..7)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+        #[test]
+        fn any_order_ends_in_the_batch(groups in town()) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(contract::any_order_ends_in_the_batch(&*store(), "town", groups));
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]

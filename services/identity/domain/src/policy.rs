@@ -143,6 +143,13 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// Whether values of a namespace are numbers that the matcher compares, and whether nobody has two of them. What
+    /// proves nothing says nothing about who somebody is: a device, a visit.
+    pub fn number(&self, namespace: &str) -> Option<bool> {
+        let rules = self.rules(namespace).filter(|rules| rules.unique)?;
+        Some(rules.max_per_customer == 1 && rules.limit_period.is_none())
+    }
+
     /// What holds for a tenant that has decided nothing: the shipped namespaces.
     pub fn shipped(default_region: Option<Region>, strip_plus_tag: bool) -> Self {
         Self {

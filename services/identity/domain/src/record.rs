@@ -69,6 +69,13 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Whether both say the same, whenever they were told.
+    pub fn agree(&self, other: &Self) -> bool {
+        self.kind.map(|kind| kind.value) == other.kind.map(|kind| kind.value)
+            && self.traits.len() == other.traits.len()
+            && self.traits.iter().all(|(name, said)| other.traits.get(name).is_some_and(|o| o.value == said.value))
+    }
+
     /// Takes the observations of `new`, trait by trait, and gives the names of those that lost to a newer one.
     pub fn absorb(&mut self, new: Self) -> Vec<String> {
         let mut lost = Vec::new();

@@ -348,7 +348,7 @@ impl Corpus {
     }
 
     /// Looks up what agreeing on the values of one record carries that has just been pushed.
-    pub(crate) fn weigh_last(&mut self, index: RecordIndex, frequencies: &Frequencies) {
+    pub fn weigh_last(&mut self, index: RecordIndex, frequencies: &Frequencies) {
         self.weigh_terms(frequencies);
         self.weigh_birth_date(index, frequencies);
     }

@@ -5,13 +5,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cluster::Edge,
+    cluster::{Edge, Rules},
     compare::{Found, Sink, compare},
     corpus::RecordIndex,
-    guard::{CERTAIN, CannotLinks, Veto, doubts, permits, vetoes},
+    guard::{CERTAIN, Veto, doubts, permits, vetoes},
     level::{Comparison, Level},
-    model::{Model, Weights},
-    score::{Scorer, Total, against_strangers},
+    model::Weights,
+    score::{Total, against_strangers},
     weight::Weight,
 };
 
@@ -97,14 +97,9 @@ impl Sink for Waterfall<'_> {
     }
 }
 
-/// Explains a pair.
-pub fn explain(
-    model: &Model,
-    scorer: Scorer<'_>,
-    cannot_links: &CannotLinks,
-    a: RecordIndex,
-    b: RecordIndex,
-) -> Explanation {
+/// Explains a pair; `model` names the model behind the rules.
+pub fn explain(model: &str, rules: Rules<'_>, a: RecordIndex, b: RecordIndex) -> Explanation {
+    let Rules { scorer, cannot_links, thresholds, .. } = rules;
     let weights = scorer.context().weights;
     let steps = vec![Step::Prior { weight: weights.prior }];
     let mut waterfall = Waterfall { weights, steps, total: Total::new(weights) };
@@ -117,22 +112,22 @@ pub fn explain(
     let score = total.score();
     let vetoes: Vec<Veto> = vetoes(scorer.corpus(), cannot_links, a, b).iter().collect();
     let doubts: Vec<Veto> = doubts(scorer, a, b).iter().collect();
-    let verdict = if score < model.thresholds.review || vetoes.contains(&Veto::CannotLink) {
+    let verdict = if score < thresholds.review || vetoes.contains(&Veto::CannotLink) {
         Verdict::Apart
-    } else if permits(scorer, cannot_links, model.thresholds.merge, Edge { a, b, score }) {
+    } else if permits(scorer, cannot_links, thresholds.merge, Edge { a, b, score }) {
         Verdict::Merge
     } else {
         Verdict::Review
     };
     Explanation {
-        model: model.version.clone(),
+        model: model.to_owned(),
         steps,
         score,
         verdict,
         vetoes,
         doubts,
-        merge_threshold: model.thresholds.merge,
-        review_threshold: model.thresholds.review,
+        merge_threshold: thresholds.merge,
+        review_threshold: thresholds.review,
     }
 }
 

@@ -146,7 +146,7 @@ impl OnlineMatcher {
     /// Why two records are one person, or why not.
     pub fn explain(&self, a: RecordKey, b: RecordKey) -> Option<Explanation> {
         let (a, b) = (self.corpus.index(a)?, self.corpus.index(b)?);
-        Some(explain(&self.model, self.scorer(), &self.cannot_links, a, b))
+        Some(explain(&self.model.version, self.rules(), a, b))
     }
 
     fn scorer(&self) -> Scorer<'_> {

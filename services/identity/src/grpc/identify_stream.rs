@@ -93,15 +93,21 @@ fn item(ports: &Ports, call: &Call, policy: &Arc<Policy>, index: u64, request: I
 
 /// Carries out what stands first: one record with a request id, or all up to the next such. Gives how many.
 async fn run(ports: &Ports, call: &Call, items: &mut [Item]) -> usize {
-    let alone = |item: &Item| matches!(&item.state, State::Waiting { once: Some(_), .. });
-    if let Some(Item { state, .. }) = items.first_mut()
-        && let State::Waiting { command, claims, once: once @ Some(_) } = state
+    // A request id, a trial and a question without permission to create concern one record alone.
+    let alone = |item: &Item| match &item.state {
+        State::Waiting { once, command, .. } => once.is_some() || command.validate_only || !command.create_if_missing,
+        State::Done(_) => false,
+    };
+    if let Some(first) = items.first_mut()
+        && alone(first)
+        && let State::Waiting { command, claims, once } = &mut first.state
     {
         let written = ports.customers.identify(&call.caller, once.take(), (**command).clone()).await;
-        *state = State::Done(match written {
+        let outcome = match written {
             Ok(written) => Outcome::Result(encode::identified(&written.value, claims, &written.revision)),
             Err(fault) => refused(fault),
-        });
+        };
+        first.state = State::Done(outcome);
         return 1;
     }
     let count = items.iter().position(alone).unwrap_or(items.len());

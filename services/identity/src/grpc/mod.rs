@@ -1,13 +1,16 @@
 //! `rapport.identity.v1.IdentityService`: one RPC per file.
 
 mod batch_get_customers;
+mod explain_identity;
 mod get_customer;
 mod get_identity_policy;
+mod get_matcher;
 mod identify;
 mod identify_stream;
 mod identity_policy;
 mod list_customers;
 mod list_identity_history;
+mod list_match_candidates;
 mod list_relations;
 mod lookup_customer;
 mod merge_customers;
@@ -18,7 +21,7 @@ mod update_identity_policy;
 use std::sync::Arc;
 
 use host::Replies;
-use identity_domain::{Customers, Relations};
+use identity_domain::{Customers, Relations, matching::Matches};
 use rapport_proto::{google::longrunning::Operation, identity::v1::*};
 use terms::{Access, Clock};
 use tonic::{Request, Response, Status, Streaming};
@@ -28,6 +31,7 @@ use crate::{policies::Policies, reader::Reader};
 /// What the RPCs work with.
 pub(crate) struct Ports {
     pub(crate) customers: Arc<dyn Customers>,
+    pub(crate) matches: Arc<dyn Matches>,
     pub(crate) relations: Arc<dyn Relations>,
     pub(crate) reader: Reader,
     pub(crate) policies: Policies,
@@ -78,11 +82,8 @@ pub const ACCESS: &[(&str, Access)] = &[
 
 /// RPCs that are declared, and come with a later release.
 pub const NOT_YET_SERVED: &[&str] = &[
-    rpc!("ExplainIdentity"),
-    rpc!("ListMatchCandidates"),
     rpc!("DecideMatchCandidate"),
     rpc!("TrainMatcher"),
-    rpc!("GetMatcher"),
     rpc!("MatchRecords"),
     rpc!("EraseCustomer"),
     rpc!("ExportCustomer"),
@@ -163,16 +164,16 @@ impl identity_service_server::IdentityService for Handler {
 
     async fn explain_identity(
         &self,
-        _: Request<ExplainIdentityRequest>,
+        request: Request<ExplainIdentityRequest>,
     ) -> Result<Response<ExplainIdentityResponse>, Status> {
-        later!("ExplainIdentity")
+        unary!(self, request, explain_identity)
     }
 
     async fn list_match_candidates(
         &self,
-        _: Request<ListMatchCandidatesRequest>,
+        request: Request<ListMatchCandidatesRequest>,
     ) -> Result<Response<ListMatchCandidatesResponse>, Status> {
-        later!("ListMatchCandidates")
+        unary!(self, request, list_match_candidates)
     }
 
     async fn decide_match_candidate(
@@ -221,8 +222,8 @@ impl identity_service_server::IdentityService for Handler {
         later!("TrainMatcher")
     }
 
-    async fn get_matcher(&self, _: Request<GetMatcherRequest>) -> Result<Response<GetMatcherResponse>, Status> {
-        later!("GetMatcher")
+    async fn get_matcher(&self, request: Request<GetMatcherRequest>) -> Result<Response<GetMatcherResponse>, Status> {
+        unary!(self, request, get_matcher)
     }
 
     async fn match_records(&self, _: Request<MatchRecordsRequest>) -> Result<Response<Operation>, Status> {

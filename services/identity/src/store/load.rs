@@ -3,11 +3,14 @@
 //! PostgreSQL, READ COMMITTED; every statement sees what was committed before it. Locks are taken in one order, so
 //! no two transactions wait for each other:
 //!
+//! 0. Where records are compared: the tenant's advisory lock; see [`super::matching`].
 //! 1. Rows of `lookup` that exist, by key. Then rows for nodes that nothing leads from yet are inserted, by key: who
 //!    inserts first, goes first. If another inserted one of them in between, its lock would come out of order: start
 //!    again.
 //! 2. Customers, by id. Locked, they can neither be merged away nor split. If one was merged away between 1 and 2, its
 //!    row is gone; if one was split, an id that had led to it may lead elsewhere: start again.
+//!    A customer whom a record resembles is known only after that: it is locked if it is free; if not, the transaction
+//!    starts again and locks it here.
 //!
 //! What stands for a shared identifier, and records without a key of their own that came after it changed hands, are
 //! looked up once that is known; the lock of the identifier is theirs too.
@@ -54,6 +57,7 @@ pub(super) async fn load(
     conn: &DatabaseTransaction,
     sealing: Sealing<'_>,
     commands: &[Identify],
+    also: &BTreeSet<CustomerId>,
     lock: Lock,
 ) -> Result<Loaded, Fault> {
     let mut nodes: BTreeMap<Key, Node> = BTreeMap::new();
@@ -72,7 +76,7 @@ pub(super) async fn load(
         hops.extend(further);
         nodes.extend(later);
     }
-    let bare = loading.customers(&customers, &mut view).await?;
+    let bare = loading.customers(&customers, also, &mut view).await?;
     loading.still(&hops).await?;
     loading.apart(&customers, &mut view).await?;
     if let Some(command) = commands.first().filter(|_| !bare.is_empty()) {
@@ -154,13 +158,15 @@ impl Loading<'_> {
         }
     }
 
-    /// The customers; all of them, or the transaction starts again. Gives those whose anchors are not worked out yet.
+    /// The customers; all of them, or the transaction starts again. `also` are locked if they are still there. Gives
+    /// those whose anchors are not worked out yet.
     pub(super) async fn customers(
         &self,
         customers: &BTreeSet<CustomerId>,
+        also: &BTreeSet<CustomerId>,
         view: &mut View,
     ) -> Result<BTreeSet<CustomerId>, Fault> {
-        let wanted: Vec<CustomerId> = customers.iter().copied().collect();
+        let wanted: Vec<CustomerId> = customers.union(also).copied().collect();
         let (mut found, mut bare) = (0, BTreeSet::new());
         for wanted in wanted.chunks(CHUNK) {
             let mut params = self.params();
@@ -175,8 +181,8 @@ impl Loading<'_> {
                 if rows::is_bare(&row)? {
                     bare.insert(customer.id);
                 }
+                found += usize::from(customers.contains(&customer.id));
                 view.add_customer(customer);
-                found += 1;
             }
         }
         if found == customers.len() {
@@ -208,7 +214,7 @@ impl Loading<'_> {
     }
 
     /// The cannot-links between the customers.
-    async fn apart(&self, customers: &BTreeSet<CustomerId>, view: &mut View) -> Result<(), Fault> {
+    pub(super) async fn apart(&self, customers: &BTreeSet<CustomerId>, view: &mut View) -> Result<(), Fault> {
         if customers.len() < 2 {
             return Ok(());
         }

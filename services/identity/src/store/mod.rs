@@ -5,6 +5,7 @@
 //! | [`migrations`] | the tables |
 //! | `load`, `whole` | the view that commands need, under locks; all of a customer |
 //! | `save` | what they changed |
+//! | `matching` | what the matcher keeps |
 //! | `read` | reads |
 //! | `history` | what happened to them |
 //! | `relations` | what joins customers |
@@ -13,6 +14,7 @@
 
 mod history;
 mod load;
+mod matching;
 pub(crate) mod migrations;
 mod read;
 mod relations;
@@ -26,18 +28,25 @@ mod whole;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use data::{Store, Tx};
+use data::{Dialect, Sql, Store, Tx};
 use identity_domain::{
     Batch, Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Kind, Lead, Merge, MergeCustomers,
-    Merged, Moment, Parted, Policy, Record, SplitCustomer, Verdicts, View, identify_all, list_customers::ListQuery,
-    merge_customers::merge_customers, record::Claim, split_customer::split_customer,
+    Merged, Moment, Parted, Policy, Record, SplitCustomer, Verdicts, View, identify_all,
+    list_customers::ListQuery,
+    matching::{Filing, Matcher, answer, attempt, resemble},
+    merge_customers::merge_customers,
+    record::Claim,
+    split_customer::split_customer,
 };
 use profile::{Marks, Section};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use terms::{Caller, CustomerId, CustomerRef, Fault, Identifier, Ids, Once, Tenant, Written};
 
+use sea_orm::DatabaseTransaction;
+
 use self::{
-    load::{Lock, load},
+    load::{Loaded, Lock, load},
+    matching::{Hints, Matchers, SqlFiles},
     read::Reading,
     sealed::Sealing,
     whole::{Reach, whole},
@@ -51,6 +60,7 @@ pub struct SqlCustomers {
     ids: Arc<Ids>,
     marks: Marks,
     reader: Option<Reader>,
+    matchers: Matchers,
 }
 
 /// The answer to one command, as it is recorded under a request id.
@@ -86,7 +96,7 @@ struct Hand<T> {
 impl SqlCustomers {
     /// Over a store of this service. `marks` hears of every customer that changed.
     pub fn new(store: Store, ids: Arc<Ids>, marks: Marks) -> Self {
-        Self { store, ids, marks, reader: None }
+        Self { store, ids, marks, reader: None, matchers: Matchers::default() }
     }
 
     /// Tells `reader`, too, of every customer that changed.
@@ -101,14 +111,15 @@ impl SqlCustomers {
 
     /// Decides without storing.
     async fn validate(&self, caller: &Caller, command: Identify) -> Result<Written<Identified>, Fault> {
-        let (store, ids, caller) = (self.store.clone(), self.ids.clone(), caller.clone());
+        let (this, caller) = (self.clone(), caller.clone());
         let value = self.store.snapshot(move |conn| {
             Box::pin(async move {
-                let sealing = Sealing { sealer: store.sealer(), tenant: &caller.tenant };
-                let commands = [command];
-                let mut loaded = load(conn, sealing, &commands, Lock::No).await?;
-                let moment = Moment { now: store.clock().now(), ids: &ids, actor: &caller.subject };
-                single(identify_all(&mut loaded.view, &commands, moment).0)
+                let sealing = Sealing { sealer: this.store.sealer(), tenant: &caller.tenant };
+                let (now, commands, hints) = (this.store.clock().now(), [attempt(&command)], Hints::default());
+                let moment = Moment { now, ids: &this.ids, actor: &caller.subject };
+                let deciding = Deciding { conn, sealing, matchers: &this.matchers, moment, hints: &hints };
+                let Decided { verdicts, batch, .. } = deciding.decide(&commands, Lock::No).await?;
+                answer(&command, single(verdicts)?, &batch)
             })
         });
         Ok(Written { value: value.await?, revision: terms::Revision::new(), replayed: false })
@@ -134,29 +145,40 @@ impl SqlCustomers {
             });
             return Ok(Written { value: value.await?, revision: terms::Revision::new(), replayed: false });
         }
-        let hand = Arc::new(hand);
-        let written = self.store.write_once(once, move |tx| {
-            let (ids, who, hand) = (ids.clone(), who.clone(), hand.clone());
-            Box::pin(async move {
-                let sealing = Sealing { sealer: tx.sealer(), tenant: &who.tenant };
-                let mut loaded =
-                    whole(tx.conn(), sealing, &hand.references, hand.reach, &hand.policy, Lock::Yes).await?;
-                let moment = Moment { now: tx.now(), ids: &ids, actor: &who.subject };
-                let (batch, value) = (hand.decide)(&mut loaded.view, moment)?;
-                if !batch.is_empty() {
-                    save::save(tx.conn(), sealing, &loaded, &batch).await?;
-                }
-                let holder = (hand.holder)(&value);
-                tx.act_as(&who.subject);
-                tx.concerns(holder);
-                let changed = feed::publish(tx, &who.tenant, &loaded.view, &batch)?;
-                if changed.is_empty() {
-                    tx.observe(&who.tenant, holder);
-                }
-                Ok(ByHand { holder, sealed: sealing.seal(holder, &value)?, changed })
+        let work = Arc::new((ids, who, hand, Hints::default()));
+        let write = || {
+            let work = work.clone();
+            self.store.write_once(once.clone(), move |tx| {
+                let work = work.clone();
+                Box::pin(async move {
+                    let (ids, who, hand, hints) = &*work;
+                    let sealing = Sealing { sealer: tx.sealer(), tenant: &who.tenant };
+                    // What belongs to another id is filed under another id.
+                    if hand.reach == Reach::Nodes && !hints.lock_first(tx.conn(), &who.tenant).await? {
+                        hints.lock_now(tx.conn(), &who.tenant).await?;
+                    }
+                    let mut loaded =
+                        whole(tx.conn(), sealing, &hand.references, hand.reach, &hand.policy, Lock::Yes).await?;
+                    let moment = Moment { now: tx.now(), ids, actor: &who.subject };
+                    let (batch, value) = (hand.decide)(&mut loaded.view, moment)?;
+                    if !batch.is_empty() {
+                        save::save(tx.conn(), sealing, &loaded, &batch).await?;
+                    }
+                    if !batch.rehomed.is_empty() {
+                        matching::rehome(tx.conn(), sealing, &loaded.view, &batch.rehomed).await?;
+                    }
+                    let holder = (hand.holder)(&value);
+                    tx.act_as(&who.subject);
+                    tx.concerns(holder);
+                    let changed = feed::publish(tx, &who.tenant, &loaded.view, &batch)?;
+                    if changed.is_empty() {
+                        tx.observe(&who.tenant, holder);
+                    }
+                    Ok(ByHand { holder, sealed: sealing.seal(holder, &value)?, changed })
+                })
             })
-        });
-        let written = written.await?;
+        };
+        let written = self.matchers.in_turn(&caller.tenant, &work.3, write).await?;
         if !written.replayed {
             self.mark(&caller.tenant, &written.value.changed, &written.revision).await;
         }
@@ -175,19 +197,65 @@ impl SqlCustomers {
     }
 }
 
-/// Reads, decides, writes: the whole of one transaction. Gives the verdicts, and whose sections are stale.
+/// What a group of commands leads to.
+struct Decided {
+    loaded: Loaded,
+    verdicts: Verdicts,
+    batch: Batch,
+    filed: Option<(Matcher, Filing)>,
+}
+
+/// One transaction, up to the decision.
+struct Deciding<'a> {
+    conn: &'a DatabaseTransaction,
+    sealing: Sealing<'a>,
+    matchers: &'a Matchers,
+    moment: Moment<'a>,
+    hints: &'a Hints,
+}
+
+impl Deciding<'_> {
+    async fn decide(&self, commands: &[Identify], lock: Lock) -> Result<Decided, Fault> {
+        let Self { conn, sealing, moment, hints, .. } = *self;
+        let held = lock == Lock::No || hints.lock_first(conn, sealing.tenant).await?;
+        let mut loaded = load(conn, sealing, commands, &hints.customers(), lock).await?;
+        let (mut verdicts, mut batch) = identify_all(&mut loaded.view, commands, moment);
+        let mut filed = None;
+        let policy = commands.first().map(|command| &*command.policy);
+        if let Some(policy) = policy.filter(|policy| !policy.thresholds.probabilistic_disabled)
+            && !resemble::subjects(&loaded.view, &batch).is_empty()
+        {
+            if !held {
+                hints.lock_now(conn, sealing.tenant).await?;
+            }
+            let matcher = self.matchers.current(conn, sealing).await?;
+            let lock = lock == Lock::Yes && conn.dialect() == Dialect::Postgres;
+            let mut files = SqlFiles { conn, sealing, lock, hints, policy };
+            let about = (&mut batch, &mut verdicts);
+            let filing = resemble::resemble(&mut files, &matcher, policy, &mut loaded.view, about, moment).await?;
+            filed = filing.map(|filing| (matcher, filing));
+        }
+        Ok(Decided { loaded, verdicts, batch, filed })
+    }
+}
+
+/// Reads, decides, writes: the whole of one transaction.
 async fn commit(
     tx: &Tx,
-    ids: &Ids,
+    (ids, matchers, hints): (&Ids, &Matchers, &Hints),
     caller: &Caller,
     commands: &[Identify],
-) -> Result<(Verdicts, Vec<CustomerId>), Fault> {
+) -> Result<Committed, Fault> {
     let sealing = Sealing { sealer: tx.sealer(), tenant: &caller.tenant };
-    let mut loaded = load(tx.conn(), sealing, commands, Lock::Yes).await?;
     let moment = Moment { now: tx.now(), ids, actor: &caller.subject };
-    let (verdicts, batch) = identify_all(&mut loaded.view, commands, moment);
+    let deciding = Deciding { conn: tx.conn(), sealing, matchers, moment, hints };
+    let Decided { loaded, verdicts, batch, filed } = deciding.decide(commands, Lock::Yes).await?;
     if !batch.is_empty() {
         save::save(tx.conn(), sealing, &loaded, &batch).await?;
+    }
+    if let Some((matcher, filing)) = &filed {
+        let about = (filing, batch.proposals.as_slice());
+        matching::keep(tx.conn(), sealing, (&loaded.view, matcher), about, tx.now()).await?;
     }
     load::release(tx.conn(), sealing, &loaded).await?;
     tx.act_as(&caller.subject);
@@ -201,7 +269,15 @@ async fn commit(
             }
         }
     }
-    Ok((verdicts, changed))
+    Ok(Committed { verdicts, batch, changed })
+}
+
+/// What a transaction did.
+struct Committed {
+    verdicts: Verdicts,
+    batch: Batch,
+    /// Whose sections are stale.
+    changed: Vec<CustomerId>,
 }
 
 fn single(verdicts: Verdicts) -> Result<Identified, Fault> {
@@ -219,15 +295,19 @@ impl Customers for SqlCustomers {
         if command.validate_only {
             return self.validate(caller, command).await;
         }
-        let (ids, who, commands) = (self.ids.clone(), caller.clone(), Arc::new([command]));
-        let written = self.store.write_once(once, move |tx| {
-            let (ids, who, commands) = (ids.clone(), who.clone(), commands.clone());
-            Box::pin(async move {
-                let (verdicts, changed) = commit(tx, &ids, &who, &*commands).await?;
-                Ok(Answered { reply: single(verdicts)?, changed })
+        let work = Arc::new((self.ids.clone(), self.matchers.clone(), caller.clone(), command, Hints::default()));
+        let write = || {
+            let work = work.clone();
+            self.store.write_once(once.clone(), move |tx| {
+                let work = work.clone();
+                Box::pin(async move {
+                    let (ids, matchers, who, command, hints) = &*work;
+                    let done = commit(tx, (ids, matchers, hints), who, &[attempt(command)]).await?;
+                    Ok(Answered { reply: answer(command, single(done.verdicts)?, &done.batch)?, changed: done.changed })
+                })
             })
-        });
-        let written = written.await?;
+        };
+        let written = self.matchers.in_turn(&caller.tenant, &work.4, write).await?;
         if !written.replayed {
             self.mark(&caller.tenant, &written.value.changed, &written.revision).await;
         }
@@ -235,12 +315,19 @@ impl Customers for SqlCustomers {
     }
 
     async fn identify_many(&self, caller: &Caller, commands: Vec<Identify>) -> Result<Written<Verdicts>, Fault> {
-        let (ids, who, commands) = (self.ids.clone(), caller.clone(), Arc::new(commands));
-        let written = self.store.write(move |tx| {
-            let (ids, who, commands) = (ids.clone(), who.clone(), commands.clone());
-            Box::pin(async move { commit(tx, &ids, &who, &commands).await })
-        });
-        let written = written.await?;
+        let work = Arc::new((self.ids.clone(), self.matchers.clone(), caller.clone(), commands, Hints::default()));
+        let write = || {
+            let work = work.clone();
+            self.store.write(move |tx| {
+                let work = work.clone();
+                Box::pin(async move {
+                    let (ids, matchers, who, commands, hints) = &*work;
+                    let done = commit(tx, (ids, matchers, hints), who, commands).await?;
+                    Ok((done.verdicts, done.changed))
+                })
+            })
+        };
+        let written = self.matchers.in_turn(&caller.tenant, &work.4, write).await?;
         self.mark(&caller.tenant, &written.value.1, &written.revision).await;
         Ok(written.map(|(verdicts, _)| verdicts))
     }

@@ -47,7 +47,7 @@ pub(super) async fn whole(
         loading.hold(&held).await?;
     }
     let mut view = View::new();
-    let bare = loading.customers(&roots, &mut view).await?;
+    let bare = loading.customers(&roots, &BTreeSet::new(), &mut view).await?;
     // From here on nobody merges or splits them. Until here somebody may have.
     if lock && loading.named(references).await? != named {
         return Err(data::retry("a customer was merged or split by another transaction"));

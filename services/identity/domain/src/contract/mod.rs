@@ -6,6 +6,7 @@ mod concurrency;
 mod guards;
 mod histories;
 mod identify;
+mod matching;
 mod reads;
 mod relations;
 
@@ -19,6 +20,7 @@ pub use self::{
     concurrency::{one_person_from_every_order, two_clients_one_person},
     guards::one_of_two_gets_the_last_place,
     histories::merge_then_split_is_as_if_nothing_had_happened,
+    matching::any_order_ends_in_the_batch,
     relations::Both,
 };
 use crate::{
@@ -38,6 +40,7 @@ pub async fn run<S: Both>(store: Arc<S>) {
     guards::run(&*store).await;
     reads::run(&*store).await;
     by_hand::run(&*store).await;
+    matching::run(&*store).await;
 }
 
 /// A caller of the tenant `name`.

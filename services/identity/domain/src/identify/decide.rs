@@ -99,6 +99,7 @@ impl Deciding<'_> {
             merged: merged.iter().map(|merge| merge.loser).collect(),
             refused: refused.clone(),
             record: Some(record.id),
+            candidates: Vec::new(),
         };
         let nothing = !visible && claims.is_empty() && sharings.is_empty() && leads.is_empty();
         if nothing && before.as_ref() == Some(&record) && survivor == Some(&customer) {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use terms::CustomerId;
 
-use crate::record::RecordId;
+use crate::{matching::CandidateId, record::RecordId};
 
 /// What kind of evidence led to a customer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +12,8 @@ pub enum Evidence {
     SourceKey,
     /// A shared unique identifier: its place among the command's claims. The value itself is in the request.
     Identifier(usize),
+    /// The records resemble each other: the match weight, in thousandths of a bit.
+    Resemblance(i32),
 }
 
 /// One piece of evidence.
@@ -113,4 +115,7 @@ pub struct Identified {
     pub refused: Vec<Refusal>,
     /// The stored record. `None` where `validate_only` would create one.
     pub record: Option<RecordId>,
+    /// Pairs that this call put into the review queue.
+    #[serde(default)]
+    pub candidates: Vec<CandidateId>,
 }

@@ -9,6 +9,10 @@
 //! | `evidence` | each edge between a record and an identifier |
 //! | `cannot_link` | each pair of ids that must not become one customer |
 //! | `identity_policy` | each tenant that has decided anything about identity |
+//! | `match_record`, `match_key` | each record that is compared, and each key under which it is filed |
+//! | `match_pair` | each edge of probabilistic evidence, from either side |
+//! | `match_candidate` | each pair of the review queue |
+//! | `matcher` | each trained model |
 //! | `history` | everything that happened to an identity; twice what concerns two customers |
 //! | `relation` | each relation between two customers |
 //! | `search` | each word of a customer's name, and each identifier |
@@ -37,6 +41,11 @@ mod m20260201_000201_history_detail;
 mod m20260201_000202_alias_bond;
 mod m20260201_000203_record_key;
 mod m20260201_000204_cannot_link;
+mod m20260201_000301_match_record;
+mod m20260201_000302_match_key;
+mod m20260201_000303_match_pair;
+mod m20260201_000304_match_candidate;
+mod m20260201_000305_matcher;
 mod m20260201_000401_relation;
 mod m20260201_000402_search;
 
@@ -56,6 +65,11 @@ pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20260201_000202_alias_bond::Migration),
         Box::new(m20260201_000203_record_key::Migration),
         Box::new(m20260201_000204_cannot_link::Migration),
+        Box::new(m20260201_000301_match_record::Migration),
+        Box::new(m20260201_000302_match_key::Migration),
+        Box::new(m20260201_000303_match_pair::Migration),
+        Box::new(m20260201_000304_match_candidate::Migration),
+        Box::new(m20260201_000305_matcher::Migration),
         Box::new(m20260201_000401_relation::Migration),
         Box::new(m20260201_000402_search::Migration),
     ]

@@ -1,0 +1,52 @@
+//! What a store tells of matching.
+
+use async_trait::async_trait;
+use terms::{Fault, Tenant};
+
+use super::{
+    candidate::{Candidate, CandidateId, CandidateQuery},
+    matcher::Matcher,
+    search::Known,
+};
+use crate::record::RecordId;
+
+/// What is filed of some records, and the matcher in force, all of one moment.
+#[derive(Debug, Clone)]
+pub struct Dossier {
+    /// The matcher in force.
+    pub matcher: Matcher,
+    /// What is compared of each record that is compared at all.
+    pub known: Vec<Known>,
+    /// The stored pairs among these records, each once, the lesser first.
+    pub pairs: Vec<(RecordId, RecordId)>,
+}
+
+/// The review queue, and what the matcher knows.
+#[async_trait]
+pub trait Matches: Send + Sync + 'static {
+    /// A part of the review queue. Customers have the names that they have now, and what was open and no longer stands
+    /// is obsolete.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn candidates(&self, tenant: &Tenant, query: CandidateQuery) -> Result<Vec<Candidate>, Fault>;
+
+    /// One pair of the review queue, in the same way.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn candidate(&self, tenant: &Tenant, id: CandidateId) -> Result<Option<Candidate>, Fault>;
+
+    /// A matcher by its version, and whether it is in force; an empty version: the one in force. `default` is the shipped
+    /// one.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn matcher(&self, tenant: &Tenant, version: &str) -> Result<Option<(Matcher, bool)>, Fault>;
+
+    /// What is filed of these records.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn dossier(&self, tenant: &Tenant, records: &[RecordId]) -> Result<Dossier, Fault>;
+}

@@ -1,0 +1,229 @@
+//! What a decision filed: each table once, however many records there were.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use data::{Sql, sql::insert_rows};
+use identity_domain::{
+    RecordId, View,
+    matching::{Filing, Known, Likeness, Matcher, Proposal},
+};
+use sea_orm::{DatabaseTransaction, Value};
+use terms::{CustomerId, Fault, Timestamp};
+
+use super::{detail::Detail, files::blind, packed::pack};
+use crate::store::{
+    sealed::Sealing,
+    sql::{CHUNK, Params, column, id},
+};
+
+/// Keeps what was filed and what goes to review.
+pub(in crate::store) async fn keep(
+    conn: &DatabaseTransaction,
+    sealing: Sealing<'_>,
+    (view, matcher): (&View, &Matcher),
+    (filing, proposals): (&Filing, &[Proposal]),
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let keeping = Keeping { conn, sealing, view, matcher, filing, now };
+    if !filing.former.is_empty() {
+        keeping.forget().await?;
+    }
+    keeping.records().await?;
+    keeping.keys().await?;
+    keeping.pairs().await?;
+    keeping.clusters().await?;
+    keeping.propose(proposals).await
+}
+
+struct Keeping<'a> {
+    conn: &'a DatabaseTransaction,
+    sealing: Sealing<'a>,
+    view: &'a View,
+    matcher: &'a Matcher,
+    filing: &'a Filing,
+    now: Timestamp,
+}
+
+impl Keeping<'_> {
+    fn tenant(&self) -> Value {
+        self.sealing.tenant.as_str().into()
+    }
+
+    fn params(&self) -> Params {
+        Params::of(self.conn.dialect(), self.sealing.tenant)
+    }
+
+    /// Takes away how records were filed that are filed anew.
+    async fn forget(&self) -> Result<(), Fault> {
+        let former = || self.filing.former.iter().map(|known| known.record);
+        let key = |known: &Known| {
+            let kind = known.likeness.kind;
+            self.matcher.all_keys(&known.likeness).into_iter().map(move |key| (kind, key))
+        };
+        let mut keys: Vec<i64> =
+            self.filing.former.iter().flat_map(key).map(|(kind, key)| blind(self.sealing, kind, key)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let mut params = self.params();
+        let (of, among) = (params.ids(former()), params.numbers(keys));
+        let sql = format!("DELETE FROM match_key WHERE tenant = $1 AND key {among} AND record {of}");
+        self.conn.run(&sql, params.values()).await?;
+        let mut params = self.params();
+        let of = params.ids(former());
+        // Every pair is there from either side.
+        let sql = format!(
+            "DELETE FROM match_pair WHERE tenant = $1 AND other {of} AND record IN \
+             (SELECT p.other FROM match_pair p WHERE p.tenant = $1 AND p.record {of})"
+        );
+        self.conn.run(&sql, params.values()).await?;
+        let mut params = self.params();
+        let of = params.ids(former());
+        let sql = format!("DELETE FROM match_pair WHERE tenant = $1 AND record {of}");
+        self.conn.run(&sql, params.values()).await?;
+        let gone: Vec<RecordId> = former().filter(|r| self.filing.likenesses.get(r) == Some(&None)).collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let mut params = self.params();
+        let of = params.ids(gone);
+        self.conn.run(&format!("DELETE FROM match_record WHERE tenant = $1 AND record {of}"), params.values()).await?;
+        Ok(())
+    }
+
+    fn likenesses(&self) -> impl Iterator<Item = (RecordId, &Likeness)> {
+        self.filing.likenesses.iter().filter_map(|(record, likeness)| Some((*record, likeness.as_ref()?)))
+    }
+
+    async fn records(&self) -> Result<(), Fault> {
+        let mut rows = Vec::new();
+        for (record, likeness) in self.likenesses() {
+            let home = self.view.record(record).ok_or_else(|| Fault::internal("a filed record is gone"))?.home;
+            let cluster = self.filing.clusters.get(&record).copied();
+            let before = || self.filing.former.iter().find(|known| known.record == record).map(|known| known.cluster);
+            rows.push(vec![
+                self.tenant(),
+                record.uuid().into(),
+                home.uuid().into(),
+                cluster.or_else(before).unwrap_or(record).uuid().into(),
+                self.sealing.sealer.seal(self.sealing.tenant, home, &pack(likeness)).into(),
+            ]);
+        }
+        let into = "match_record (tenant, record, home, cluster, likeness)";
+        let then = "ON CONFLICT (tenant, record) DO UPDATE SET home = excluded.home, cluster = excluded.cluster, \
+                    likeness = excluded.likeness";
+        insert_rows(self.conn, into, rows, then).await.map(drop)
+    }
+
+    async fn keys(&self) -> Result<(), Fault> {
+        let keys = self.likenesses().flat_map(|(record, likeness)| {
+            let keys = self.matcher.keys(likeness).into_iter();
+            keys.map(move |key| (blind(self.sealing, likeness.kind, key), record))
+        });
+        let mut keys: Vec<(i64, RecordId)> = keys.collect();
+        // In the order of the index.
+        keys.sort_unstable();
+        keys.dedup();
+        let rows = keys.into_iter().map(|(key, record)| vec![self.tenant(), key.into(), record.uuid().into()]);
+        insert_rows(self.conn, "match_key (tenant, key, record)", rows.collect(), "").await.map(drop)
+    }
+
+    async fn pairs(&self) -> Result<(), Fault> {
+        let ways =
+            self.filing.pairs.iter().flat_map(|pair| [(pair.a, pair.b, pair.score), (pair.b, pair.a, pair.score)]);
+        let rows = ways.map(|(record, other, score)| {
+            vec![
+                self.tenant(),
+                record.uuid().into(),
+                other.uuid().into(),
+                score.0.into(),
+                self.matcher.version().into(),
+                self.now.micros().into(),
+            ]
+        });
+        let into = "match_pair (tenant, record, other, score, matcher, created_at)";
+        insert_rows(self.conn, into, rows.collect(), "").await.map(drop)
+    }
+
+    /// Clusters of records that did not change themselves.
+    async fn clusters(&self) -> Result<(), Fault> {
+        let mut renamed: BTreeMap<RecordId, Vec<RecordId>> = BTreeMap::new();
+        for (record, cluster) in &self.filing.clusters {
+            if !self.filing.likenesses.contains_key(record) {
+                renamed.entry(*cluster).or_default().push(*record);
+            }
+        }
+        for (cluster, records) in renamed {
+            let mut params = self.params();
+            let name = params.add(cluster.uuid());
+            let of = params.ids(records);
+            let sql = format!("UPDATE match_record SET cluster = {name} WHERE tenant = $1 AND record {of}");
+            self.conn.run(&sql, params.values()).await?;
+        }
+        Ok(())
+    }
+
+    async fn propose(&self, proposals: &[Proposal]) -> Result<(), Fault> {
+        let row = |proposal: &Proposal| {
+            let customer = |id: CustomerId| Value::from(id.uuid());
+            let detail = Detail { guards: proposal.guards.clone(), reason: None };
+            Ok(vec![
+                self.tenant(),
+                proposal.id().uuid().into(),
+                customer(proposal.left),
+                customer(proposal.right),
+                proposal.left_record.uuid().into(),
+                proposal.right_record.uuid().into(),
+                proposal.score.0.into(),
+                proposal.model.as_str().into(),
+                "open".into(),
+                detail.sealed(self.sealing, proposal.left)?.into(),
+                self.now.micros().into(),
+                self.now.micros().into(),
+                1_i64.into(),
+            ])
+        };
+        let rows: Result<Vec<Vec<Value>>, Fault> = proposals.iter().map(row).collect();
+        let into = "match_candidate (tenant, id, left_customer, right_customer, left_record, right_record, score, \
+                    matcher, state, detail, created_at, updated_at, version)";
+        let then = "ON CONFLICT (tenant, id) DO UPDATE SET left_record = excluded.left_record, \
+                    right_record = excluded.right_record, score = excluded.score, matcher = excluded.matcher, \
+                    detail = excluded.detail, updated_at = excluded.updated_at, \
+                    version = match_candidate.version + 1 \
+                    WHERE match_candidate.state = 'open' AND excluded.score > match_candidate.score";
+        insert_rows(self.conn, into, rows?, then).await.map(drop)
+    }
+}
+
+/// Records belong to other ids now: what is filed of them is sealed anew.
+pub(in crate::store) async fn rehome(
+    conn: &DatabaseTransaction,
+    sealing: Sealing<'_>,
+    view: &View,
+    records: &BTreeSet<RecordId>,
+) -> Result<(), Fault> {
+    let mut rows = Vec::new();
+    let records: Vec<RecordId> = records.iter().copied().collect();
+    for records in records.chunks(CHUNK) {
+        let mut params = Params::of(conn.dialect(), sealing.tenant);
+        let among = params.ids(records.iter().copied());
+        let sql = format!(
+            "SELECT m.record, m.home, m.cluster, m.likeness FROM match_record m WHERE m.tenant = $1 AND m.record {among}"
+        );
+        for row in conn.rows(&sql, params.values()).await? {
+            let (record, home): (RecordId, CustomerId) = (id(&row, 0)?, id(&row, 1)?);
+            let plain = sealing.sealer.open(sealing.tenant, home, &column::<Vec<u8>>(&row, 3)?)?;
+            let home = view.record(record).ok_or_else(|| Fault::internal("a moved record is gone"))?.home;
+            let cluster: RecordId = id(&row, 2)?;
+            rows.push(vec![
+                sealing.tenant.as_str().into(),
+                record.uuid().into(),
+                home.uuid().into(),
+                cluster.uuid().into(),
+                sealing.sealer.seal(sealing.tenant, home, &plain).into(),
+            ]);
+        }
+    }
+    let into = "match_record (tenant, record, home, cluster, likeness)";
+    let then = "ON CONFLICT (tenant, record) DO UPDATE SET home = excluded.home, likeness = excluded.likeness";
+    insert_rows(conn, into, rows, then).await.map(drop)
+}
