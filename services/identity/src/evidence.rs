@@ -4,7 +4,7 @@ use host::encode::{identifier, timestamp};
 use identity_domain::{
     Claim,
     explain_identity::{Edge, Ground, Owned},
-    matching::{Candidate, CandidateState, Matcher},
+    matching::{Candidate, CandidateState, Matcher, Trained},
 };
 use identity_matching::{
     block::Rule,
@@ -147,16 +147,17 @@ pub(crate) fn source_record(owned: &Owned) -> wire::SourceRecord {
 }
 
 /// A model with its tables.
-pub(crate) fn matcher(matcher: &Matcher, active: bool) -> wire::Matcher {
+pub(crate) fn matcher(trained: &Trained) -> wire::Matcher {
+    let matcher = &trained.matcher;
     let model = matcher.model();
     wire::Matcher {
         matcher_id: if matcher.number() == 0 { "default".to_owned() } else { model.version.clone() },
-        active,
+        active: trained.active,
         prior_probability: model.prior.probability(),
         comparisons: Comparison::ALL.into_iter().map(|compared| comparison_of(matcher, compared)).collect(),
         blocking_rules: Rule::ALL.into_iter().map(|rule| format!("{rule:?}")).collect(),
-        trained_on_records: 0,
-        create_time: None,
+        trained_on_records: i64::try_from(trained.records).unwrap_or(i64::MAX),
+        create_time: trained.created_at.map(timestamp),
     }
 }
 

@@ -16,17 +16,19 @@ mod lookup_customer;
 mod merge_customers;
 mod relate_customers;
 mod split_customer;
+mod train_matcher;
 mod update_identity_policy;
 
 use std::sync::Arc;
 
+use data::Operations;
 use host::Replies;
 use identity_domain::{Customers, Relations, matching::Matches};
 use rapport_proto::{google::longrunning::Operation, identity::v1::*};
 use terms::{Access, Clock};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::{policies::Policies, reader::Reader};
+use crate::{policies::Policies, reader::Reader, training::Training};
 
 /// What the RPCs work with.
 pub(crate) struct Ports {
@@ -35,6 +37,8 @@ pub(crate) struct Ports {
     pub(crate) relations: Arc<dyn Relations>,
     pub(crate) reader: Reader,
     pub(crate) policies: Policies,
+    pub(crate) operations: Operations,
+    pub(crate) training: Arc<Training>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -81,13 +85,8 @@ pub const ACCESS: &[(&str, Access)] = &[
 ];
 
 /// RPCs that are declared, and come with a later release.
-pub const NOT_YET_SERVED: &[&str] = &[
-    rpc!("DecideMatchCandidate"),
-    rpc!("TrainMatcher"),
-    rpc!("MatchRecords"),
-    rpc!("EraseCustomer"),
-    rpc!("ExportCustomer"),
-];
+pub const NOT_YET_SERVED: &[&str] =
+    &[rpc!("DecideMatchCandidate"), rpc!("MatchRecords"), rpc!("EraseCustomer"), rpc!("ExportCustomer")];
 
 /// Serves a unary RPC by its file.
 macro_rules! unary {
@@ -218,8 +217,8 @@ impl identity_service_server::IdentityService for Handler {
         unary!(self, request, update_identity_policy)
     }
 
-    async fn train_matcher(&self, _: Request<TrainMatcherRequest>) -> Result<Response<Operation>, Status> {
-        later!("TrainMatcher")
+    async fn train_matcher(&self, request: Request<TrainMatcherRequest>) -> Result<Response<Operation>, Status> {
+        unary!(self, request, train_matcher)
     }
 
     async fn get_matcher(&self, request: Request<GetMatcherRequest>) -> Result<Response<GetMatcherResponse>, Status> {

@@ -14,7 +14,7 @@
 
 mod history;
 mod load;
-mod matching;
+pub(crate) mod matching;
 pub(crate) mod migrations;
 mod read;
 mod relations;

@@ -10,11 +10,13 @@
 //! | [`search`] | from changed records to pairs and clusters |
 //! | [`files`] | what the matcher asks of a store |
 //! | [`resemble`] | what follows when records changed |
+//! | [`anew`] | the same for records that are filed although they did not change |
 //! | [`settle`] | from clusters to customers, review and answers |
 //! | `memory` | what is filed, without a disk |
 //! | [`candidate`] | the review queue |
 //! | [`port`] | [`Matches`]: what a store tells of it |
 
+pub mod anew;
 pub mod candidate;
 pub mod field;
 pub mod files;
@@ -26,11 +28,12 @@ pub mod resemble;
 pub mod search;
 pub mod settle;
 
+pub use anew::{cluster_anew, file_anew};
 pub use candidate::{Candidate, CandidateId, CandidateState, Proposal};
 pub use files::Files;
 pub use likeness::{Likeness, likeness};
 pub use matcher::Matcher;
-pub use port::{Dossier, Matches};
+pub use port::{Dossier, Matches, Trained};
 pub use resemble::{Filing, Found, resemble};
 pub use search::{Known, Pair, Search};
 pub use settle::Settling;

@@ -114,7 +114,7 @@ pub async fn search(
     Ok(Some((found, filing)))
 }
 
-fn likenesses(
+pub(super) fn likenesses(
     view: &View,
     subjects: &[RecordId],
     stored: Vec<(RecordId, Claim)>,
@@ -137,7 +137,7 @@ fn likenesses(
 }
 
 /// Loads the stored pairs of everybody whom a change touches.
-async fn close(files: &mut dyn Files, search: &mut Search<'_>) -> Result<(), Fault> {
+pub(super) async fn close(files: &mut dyn Files, search: &mut Search<'_>) -> Result<(), Fault> {
     loop {
         let open = search.open();
         if open.is_empty() {
@@ -157,7 +157,7 @@ async fn close(files: &mut dyn Files, search: &mut Search<'_>) -> Result<(), Fau
 }
 
 /// Clusters, and loads the customers that may become one.
-async fn gather(
+pub(super) async fn gather(
     files: &mut dyn Files,
     view: &mut View,
     search: &Search<'_>,

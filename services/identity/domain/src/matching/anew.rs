@@ -1,0 +1,81 @@
+//! Filing records anew, and clustering them anew, when nothing about them changed but the matcher did, or when they were
+//! stored before anything was compared.
+//!
+//! First all records are filed, then all are clustered: who is compared with whom is known before anybody is joined or
+//! parted, so nobody is parted from a partner who was only not filed yet.
+
+use terms::Fault;
+
+use super::{
+    files::Files,
+    matcher::Matcher,
+    resemble::{Filing, close, gather, likenesses},
+    search::Search,
+    settle::Settling,
+};
+use crate::{
+    guard::may_join,
+    identify_stream::Batch,
+    policy::Policy,
+    record::RecordId,
+    view::{CustomerState, Moment, View},
+};
+
+/// How these records, which are in the view, are filed from now on, and with whom they are paired. Nobody is joined.
+///
+/// # Errors
+/// What the store says.
+pub async fn file_anew(
+    files: &mut dyn Files,
+    matcher: &Matcher,
+    policy: &Policy,
+    view: &View,
+    records: &[RecordId],
+) -> Result<Filing, Fault> {
+    let thresholds = matcher.thresholds(policy.thresholds.upper, policy.thresholds.lower);
+    let (claims, former) = (files.claims(records).await?, files.filed(records).await?);
+    let numbered = |namespace: &str| policy.number(namespace);
+    let mut likenesses = likenesses(view, records, claims, &numbered);
+    // Who is not compared, and was not, is no matter.
+    likenesses.retain(|record, likeness| likeness.is_some() || former.iter().any(|known| known.record == *record));
+    let home = |record: &RecordId| view.record(*record).map(|record| record.home);
+    let subjects = likenesses.iter().filter_map(|(id, likeness)| Some((*id, home(id)?, likeness.clone())));
+    let mut search = Search::new(matcher, thresholds, subjects);
+    let keys = search.keys();
+    let (candidates, passed_over) = if keys.is_empty() { (Vec::new(), 0) } else { files.sharing(&keys).await? };
+    search.compare(candidates);
+    Ok(Filing { pairs: search.found(), likenesses, former, passed_over, ..Filing::default() })
+}
+
+/// Clusters anew whatever these records are in; joins, and proposes for review, as if they had just arrived.
+///
+/// # Errors
+/// What the store says.
+pub async fn cluster_anew(
+    files: &mut dyn Files,
+    matcher: &Matcher,
+    policy: &Policy,
+    view: &mut View,
+    (batch, records): (&mut Batch, &[RecordId]),
+    moment: Moment<'_>,
+) -> Result<Filing, Fault> {
+    let thresholds = matcher.thresholds(policy.thresholds.upper, policy.thresholds.lower);
+    let mut search = Search::new(matcher, thresholds, []);
+    search.former(&[], records.iter().copied());
+    close(files, &mut search).await?;
+    let found = gather(files, view, &search, policy, &[]).await?;
+    let clusters = found.clusters.iter().flat_map(|cluster| {
+        let name = cluster.first().copied();
+        cluster.iter().filter_map(move |record| Some((*record, name?)))
+    });
+    let clusters = clusters.filter(|(record, name)| search.cluster_before(*record) != Some(*name)).collect();
+    let now = moment.now;
+    let forbids = |_: &View, a: &CustomerState, b: &CustomerState| {
+        let mut refusals = may_join(policy, a, b, now);
+        refusals.iter_mut().for_each(|refusal| refusal.in_review = true);
+        refusals
+    };
+    Settling { view, batch, policy, homes: &found.homes, matcher, thresholds, moment, forbids: &forbids }
+        .settle(&found, &mut Vec::new());
+    Ok(Filing { clusters, ..Filing::default() })
+}
