@@ -206,8 +206,10 @@ impl Loading<'_> {
             let mut params = self.params();
             let among = params.keys(keys.iter().map(|key| key.to_vec()).collect());
             let of = format!("SELECT key FROM lookup WHERE tenant = $1 AND key {among}");
-            let free = self.conn.rows(&format!("{of} ORDER BY key FOR UPDATE SKIP LOCKED"), params.values()).await?;
-            if free.len() < self.conn.rows(&of, params.values()).await?.len() {
+            let values = params.values();
+            let free = format!("{of} ORDER BY key FOR UPDATE SKIP LOCKED");
+            let free = self.conn.rows(&free, values.clone()).await?;
+            if free.len() < self.conn.rows(&of, values).await?.len() {
                 return Err(data::retry("something new led to a customer that is being split"));
             }
         }
