@@ -4,6 +4,7 @@ use host::encode::{identifier, timestamp};
 use identity_domain::{
     Claim,
     explain_identity::{Edge, Ground, Owned},
+    match_records::ScoredPair,
     matching::{Candidate, CandidateState, Matcher, Trained},
 };
 use identity_matching::{
@@ -65,6 +66,27 @@ fn comparison(step: &Step, matcher: &Matcher) -> Option<wire::ComparisonWeight> 
             weight: weight.as_bits(),
             ..wire::ComparisonWeight::default()
         }),
+    }
+}
+
+/// A pair of a data set, with its waterfall: the prior is its first step.
+pub(crate) fn scored(pair: &ScoredPair, explanation: &Explanation, matcher: &Matcher) -> wire::ScoredPair {
+    let prior = explanation.steps.iter().find_map(|step| match step {
+        Step::Prior { weight } => Some(wire::ComparisonWeight {
+            comparison: "prior".to_owned(),
+            level: "before anything is compared".to_owned(),
+            weight: weight.as_bits(),
+            ..wire::ComparisonWeight::default()
+        }),
+        _ => None,
+    });
+    let compared = explanation.steps.iter().filter_map(|step| comparison(step, matcher));
+    wire::ScoredPair {
+        left_key: pair.left.clone(),
+        right_key: pair.right.clone(),
+        weight: pair.score.as_bits(),
+        probability: pair.score.probability(),
+        comparisons: prior.into_iter().chain(compared).collect(),
     }
 }
 

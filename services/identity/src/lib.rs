@@ -10,6 +10,7 @@
 //! | [`section`] | its part of the hot profile, and references resolved for others |
 //! | `reader`, `cache` | customers in process |
 //! | `policies` | the identity policies of the tenants |
+//! | [`bulk`] | the work of `MatchRecords` |
 //! | `training` | the work of `TrainMatcher` |
 //! | `refile` | records that are filed anew, in the background |
 //!
@@ -17,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bulk;
 mod cache;
 pub mod config;
 mod encode;
@@ -68,8 +70,9 @@ pub async fn build(context: &Context, store: Store, marks: Marks) -> Result<Buil
     };
     let refiling = refile::Refiling::new((*customers).clone(), policies.clone(), &context.ids);
     let training = Arc::new(training::Training::new((*customers).clone(), refiling.clone()));
+    let bulk = Arc::new(bulk::Bulk::new((*customers).clone(), policies.clone(), config.places()));
     let operations = Operations::new(store.clone(), context.ids.clone(), host::status);
-    let works: Vec<Arc<dyn Work>> = vec![training.clone()];
+    let works: Vec<Arc<dyn Work>> = vec![training.clone(), bulk.clone()];
     let tasks = vec![
         store.keep_up(context.shutdown.clone()),
         data::tail(Arc::new(store.feed()), hear, context.shutdown.clone()),
@@ -79,7 +82,7 @@ pub async fn build(context: &Context, store: Store, marks: Marks) -> Result<Buil
     ];
     let (relations, matches) = (customers.clone(), customers.clone());
     let clock = context.clock.clone();
-    let ports = grpc::Ports { customers, relations, matches, reader, policies, operations, training, clock };
+    let ports = grpc::Ports { customers, relations, matches, reader, policies, operations, training, bulk, clock };
     let server = host::tuned!(context, IdentityServiceServer::new(grpc::Handler::new(ports)));
     Ok(Built {
         name: Service::Identity,

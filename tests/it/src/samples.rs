@@ -156,6 +156,11 @@ fn identity() -> Vec<Sample> {
         read("rapport.identity.v1.IdentityService/ListIdentityHistory", json!({ "customer": customer() })),
         read("rapport.identity.v1.IdentityService/ExplainIdentity", json!({ "customer": customer() })),
         read("rapport.identity.v1.IdentityService/ListMatchCandidates", json!({ "page_size": 10 })),
+        sample(
+            "rapport.identity.v1.IdentityService/TrainMatcher",
+            json!({ "random_seed": 1, "max_pairs": 1000, "max_iterations": 2 }),
+            json!({ "random_seed": 2 }),
+        ),
         read("rapport.identity.v1.IdentityService/GetMatcher", json!({})),
         read("rapport.identity.v1.IdentityService/GetIdentityPolicy", json!({})),
         sample(

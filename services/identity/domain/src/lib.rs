@@ -42,6 +42,7 @@ pub mod list_customers;
 pub mod list_identity_history;
 pub mod list_relations;
 pub mod lookup_customer;
+pub mod match_records;
 pub mod matching;
 pub mod memory;
 pub mod merge_customers;

@@ -13,6 +13,7 @@ mod list_identity_history;
 mod list_match_candidates;
 mod list_relations;
 mod lookup_customer;
+mod match_records;
 mod merge_customers;
 mod relate_customers;
 mod split_customer;
@@ -28,7 +29,7 @@ use rapport_proto::{google::longrunning::Operation, identity::v1::*};
 use terms::{Access, Clock};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::{policies::Policies, reader::Reader, training::Training};
+use crate::{bulk::Bulk, policies::Policies, reader::Reader, training::Training};
 
 /// What the RPCs work with.
 pub(crate) struct Ports {
@@ -39,6 +40,7 @@ pub(crate) struct Ports {
     pub(crate) policies: Policies,
     pub(crate) operations: Operations,
     pub(crate) training: Arc<Training>,
+    pub(crate) bulk: Arc<Bulk>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -225,8 +227,8 @@ impl identity_service_server::IdentityService for Handler {
         unary!(self, request, get_matcher)
     }
 
-    async fn match_records(&self, _: Request<MatchRecordsRequest>) -> Result<Response<Operation>, Status> {
-        later!("MatchRecords")
+    async fn match_records(&self, request: Request<MatchRecordsRequest>) -> Result<Response<Operation>, Status> {
+        unary!(self, request, match_records)
     }
 
     async fn erase_customer(&self, _: Request<EraseCustomerRequest>) -> Result<Response<Operation>, Status> {

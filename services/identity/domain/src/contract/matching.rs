@@ -190,13 +190,20 @@ async fn a_changed_record_is_compared_anew(store: &dyn Customers, caller: &Calle
 }
 
 /// Sets of records.
-type Parts = BTreeSet<BTreeSet<RecordId>>;
+pub type Parts = BTreeSet<BTreeSet<RecordId>>;
 
-/// The customers of a tenant as sets of records, and what the batch makes of the same records.
-async fn compared_with_the_batch(store: &dyn Customers, caller: &Caller) -> (Parts, Parts) {
+/// The customers of a tenant as sets of records, and what the batch makes of the same records by this matcher.
+///
+/// # Panics
+/// When the store fails.
+pub async fn customers_and_the_batch(store: &dyn Customers, tenant: &str, matcher: &Matcher) -> (Parts, Parts) {
+    compared_with_the_batch(store, &caller(tenant), matcher).await
+}
+
+async fn compared_with_the_batch(store: &dyn Customers, caller: &Caller, matcher: &Matcher) -> (Parts, Parts) {
     let query = ListQuery { search: None, order: Order::default(), after: None, limit: 1_000 };
     let customers = store.list(&caller.tenant, query).await.expect("a list");
-    let (policy, matcher) = (Policy::default(), Matcher::default());
+    let policy = Policy::default();
     let (mut online, mut corpus, mut records) = (BTreeSet::new(), Corpus::new(), Vec::new());
     let mut rest: BTreeMap<RecordId, CustomerId> = BTreeMap::new();
     for customer in customers {
@@ -244,7 +251,7 @@ pub async fn any_order_ends_in_the_batch(store: &dyn Customers, tenant: &str, gr
             let found = store.resolve(&caller.tenant, &[reply.customer.expect("a customer")]).await.expect("resolved");
             assert_eq!(found, [reply.customer], "the answer names a survivor");
         }
-        let (online, batch) = compared_with_the_batch(store, &caller).await;
+        let (online, batch) = compared_with_the_batch(store, &caller, &Matcher::default()).await;
         let within = |cluster: &BTreeSet<RecordId>| batch.iter().any(|now| now.is_superset(cluster));
         if !before.iter().all(within) {
             return;
