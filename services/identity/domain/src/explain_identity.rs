@@ -7,14 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use identity_matching::{
     explain::{Explanation, Step, Verdict},
-    guard::Veto,
     weight::Weight,
 };
 use terms::{CustomerId, Identifier, Timestamp};
 
 use crate::{
-    identify::{Guard, Refusal},
-    matching::{Known, Search},
+    identify::Refusal,
+    matching::{Known, Search, resemble::guard_of},
     record::{Claim, Record, RecordId},
 };
 
@@ -184,16 +183,6 @@ fn tie(identifier: &Identifier, a: &Owned, b: &Owned, claim: &Claim) -> Edge {
         probability: claim.certainty,
         actor: Some(claim.actor.clone()),
         at: Some(claim.created_at),
-    }
-}
-
-fn guard_of(veto: Veto) -> Option<Guard> {
-    match veto {
-        Veto::CannotLink => Some(Guard::CannotLink),
-        Veto::Identifier => Some(Guard::VerifiedConflict),
-        Veto::BirthDate => Some(Guard::BirthDate),
-        Veto::Generation => Some(Guard::Generation),
-        Veto::GivenName | Veto::NamesAlone => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! A store without a disk: one large view per tenant. For property tests, and as the plainest reading of the port.
 
+mod matches;
 mod relations;
 
 use std::{
@@ -86,6 +87,7 @@ impl MemoryCustomers {
         if let Some(filing) = filing {
             tenant.files.keep(&tenant.view, filing);
         }
+        matching::ask(&tenant.view, &mut batch, &mut verdicts);
         tenant.files.propose(std::mem::take(&mut batch.proposals), moment.now);
         Ok((verdicts, batch))
     }
@@ -96,18 +98,21 @@ impl MemoryCustomers {
         caller: &Caller,
         once: Option<Once>,
         validate_only: bool,
-        work: impl FnOnce(&mut View, Moment<'_>) -> Result<(Batch, T), Fault>,
+        work: impl FnOnce(&mut View, &MemoryFiles, Moment<'_>) -> Result<(Batch, T), Fault>,
     ) -> Result<Written<T>, Fault> {
         let mut state = self.state.lock();
         state.once(once, |state| {
             let tenant = state.tenants.entry(caller.tenant.clone()).or_default();
             let mut view = tenant.view.clone();
             let moment = Moment { now: self.clock.now(), ids: &self.ids, actor: &caller.subject };
-            let (batch, value) = work(&mut view, moment)?;
+            let (mut batch, value) = work(&mut view, &tenant.files, moment)?;
             if validate_only {
                 return Ok((value, Revision::new()));
             }
             tenant.view = view;
+            if let Some(decided) = batch.reviewed.take() {
+                tenant.files.candidates.insert(decided.id, decided);
+            }
             Ok((value, state.note(&caller.tenant, batch)))
         })
     }
@@ -207,7 +212,7 @@ impl Customers for MemoryCustomers {
         command: MergeCustomers,
     ) -> Result<Written<Merged>, Fault> {
         let validate_only = command.validate_only;
-        self.by_hand(caller, once, validate_only, |view, moment| merge_customers(view, &command, moment))
+        self.by_hand(caller, once, validate_only, |view, _, moment| merge_customers(view, &command, moment))
     }
 
     async fn split(
@@ -217,7 +222,7 @@ impl Customers for MemoryCustomers {
         command: SplitCustomer,
     ) -> Result<Written<Parted>, Fault> {
         let validate_only = command.validate_only;
-        self.by_hand(caller, once, validate_only, |view, moment| split_customer(view, &command, moment))
+        self.by_hand(caller, once, validate_only, |view, _, moment| split_customer(view, &command, moment))
     }
 
     async fn identify_many(&self, caller: &Caller, commands: Vec<Identify>) -> Result<Written<Verdicts>, Fault> {
