@@ -20,6 +20,7 @@ use terms::{
 
 use crate::{
     customer::Customer,
+    explain_identity::Word,
     history::HistoryEntry,
     identify::{Identified, Identify},
     identify_stream::{Batch, identify_all},
@@ -31,7 +32,7 @@ use crate::{
     record::{Claim, Record, RecordId},
     relate_customers::Relation,
     split_customer::{Parted, SplitCustomer, split_customer},
-    view::{Lead, Merge, Moment, Node, View},
+    view::{Bond, Lead, Merge, Moment, Node, View},
 };
 
 /// Customers in memory.
@@ -294,6 +295,29 @@ impl Customers for MemoryCustomers {
             let survivor = state.view.resolve(customer);
             let aliases = state.view.aliases_of(survivor).into_iter();
             aliases.filter_map(|id| Some(Merge { survivor, ..state.view.merge(id)?.clone() })).collect()
+        }))
+    }
+
+    async fn words(&self, tenant: &Tenant, customers: &[CustomerId]) -> Result<Vec<Word>, Fault> {
+        Ok(self.read(tenant, |state| {
+            let view = &state.view;
+            let aliases = customers.iter().flat_map(|customer| view.aliases_of(*customer));
+            let merges = aliases.filter_map(|id| view.merge(id)).filter(|merge| merge.bond == Bond::Manual);
+            let merges = merges.map(|merge| {
+                let entry = state.history.iter().find(|entry| entry.id == merge.id);
+                Word {
+                    id: merge.id.to_string(),
+                    same: true,
+                    here: merge.here,
+                    there: merge.there,
+                    actor: entry.map(|entry| entry.actor.clone()).unwrap_or_default(),
+                    reason: entry.map(|entry| entry.detail.words.clone()).unwrap_or_default(),
+                    at: merge.at,
+                }
+            });
+            let among = |id: CustomerId| customers.contains(&view.resolve(id));
+            let links = view.cannot_links().filter(|link| among(link.a) && among(link.b));
+            merges.chain(links.map(Word::of)).collect()
         }))
     }
 

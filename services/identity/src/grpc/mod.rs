@@ -82,12 +82,8 @@ pub const ACCESS: &[(&str, Access)] = &[
 ];
 
 /// RPCs that are declared, and come with a later release.
-pub const NOT_YET_SERVED: &[&str] = &[
-    rpc!("TrainMatcher"),
-    rpc!("MatchRecords"),
-    rpc!("EraseCustomer"),
-    rpc!("ExportCustomer"),
-];
+pub const NOT_YET_SERVED: &[&str] =
+    &[rpc!("TrainMatcher"), rpc!("MatchRecords"), rpc!("EraseCustomer"), rpc!("ExportCustomer")];
 
 /// Serves a unary RPC by its file.
 macro_rules! unary {

@@ -33,7 +33,9 @@ use async_trait::async_trait;
 use data::{Dialect, Sql, Store, Tx};
 use identity_domain::{
     Batch, Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Kind, Lead, Merge, MergeCustomers,
-    Merged, Moment, Parted, Record, SplitCustomer, Verdicts, identify_all,
+    Merged, Moment, Parted, Record, SplitCustomer, Verdicts,
+    explain_identity::Word,
+    identify_all,
     list_customers::ListQuery,
     matching::{Filing, Matcher, answer, ask, attempt, resemble},
     record::Claim,
@@ -294,6 +296,10 @@ impl Customers for SqlCustomers {
 
     async fn merges(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<Merge>, Fault> {
         self.read(tenant).merges(customer).await
+    }
+
+    async fn words(&self, tenant: &Tenant, customers: &[CustomerId]) -> Result<Vec<Word>, Fault> {
+        self.read(tenant).words(customers).await
     }
 
     async fn history(

@@ -46,9 +46,8 @@ pub fn may_ask(refusals: &[Refusal]) -> bool {
 /// Whether what guards refused of a shared identifier goes to review: proof stands against proof. That somebody else
 /// has another user id is a fact about them, and goes nowhere.
 pub fn must_ask(refusals: &[Refusal]) -> bool {
-    let proof = |refusal: &Refusal| {
-        matches!(refusal.guard, Guard::VerifiedConflict | Guard::BirthDate | Guard::Generation)
-    };
+    let proof =
+        |refusal: &Refusal| matches!(refusal.guard, Guard::VerifiedConflict | Guard::BirthDate | Guard::Generation);
     may_ask(refusals) && refusals.iter().any(proof)
 }
 

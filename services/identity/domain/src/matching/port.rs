@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     decide_match_candidate::{DecideMatchCandidate, Decided, Label},
-    record::RecordId,
+    record::{Claim, RecordId},
 };
 
 /// What is filed of some records, and the matcher in force, all of one moment.
@@ -22,6 +22,8 @@ pub struct Dossier {
     pub known: Vec<Known>,
     /// The stored pairs among these records, each once, the lesser first.
     pub pairs: Vec<(RecordId, RecordId)>,
+    /// What these records claim.
+    pub claims: Vec<(RecordId, Claim)>,
 }
 
 /// The review queue, and what the matcher knows.

@@ -92,6 +92,7 @@ impl Matches for MemoryCustomers {
         let mut files = self.read(tenant, |state| state.files.clone().over(&state.view));
         let mut pairs = files.pairs(records).await?;
         pairs.retain(|(a, b)| records.contains(a) && records.contains(b));
-        Ok(Dossier { matcher: Matcher::default(), known: files.filed(records).await?, pairs })
+        let (known, claims) = (files.filed(records).await?, files.claims(records).await?);
+        Ok(Dossier { matcher: Matcher::default(), known, pairs, claims })
     }
 }

@@ -311,7 +311,8 @@ impl Matches for SqlCustomers {
                 let known = files.filed(&records).await?;
                 let mut pairs = files.pairs(&records).await?;
                 pairs.retain(|(a, b)| a < b && records.contains(a) && records.contains(b));
-                Ok(Dossier { matcher, known, pairs })
+                let claims = files.claims(&records).await?;
+                Ok(Dossier { matcher, known, pairs, claims })
             })
         });
         reading.await
