@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`the_loop`] | identify, differentiate, interact, customize: once around |
 //! | [`merges`] | concurrent merges lose nothing (hard cases 1 and 6) |
+//! | [`splits`] | merge, then split, is as if nothing had happened (hard cases 5 and 6) |
 //! | [`streams`] | streams that are cut and resumed by cursor |
 //! | [`windows`] | windows that expire by the clock alone; late and duplicate events (cases 7 and 8) |
 //! | [`read_your_writes`] | `at_least` across services, ten thousand times; a feed that is held up |
@@ -38,6 +39,7 @@ mod not_yet_served;
 mod once;
 mod operations;
 mod read_your_writes;
+mod splits;
 mod streams;
 mod surface;
 mod tenants;

@@ -8,7 +8,10 @@ use it::{
     app::{App, by, by_id},
     suite::Shape,
 };
-use rapport_proto::interaction::v1::{ListInteractionsRequest, ListStatementsRequest};
+use rapport_proto::{
+    identity::v1::MergeCustomersRequest,
+    interaction::v1::{ListInteractionsRequest, ListStatementsRequest},
+};
 use serde_json::json;
 use terms::Revision;
 
@@ -117,9 +120,25 @@ async fn race(app: &App, round: usize) -> Result<()> {
             anyhow::Ok([visit.revision, said.revision])
         }
     }));
-    let merge = async { Ok(app.identify(&[("left", &left), ("right", &right)], json!({})).await?) };
-    let (written, merged) = futures::try_join!(writes, merge)?;
-    let mut at_least: Revision = merged.revision.parse()?;
+    let merge = async {
+        if round % 2 == 0 {
+            let merged = app.identify(&[("left", &left), ("right", &right)], json!({})).await?;
+            return Ok((merged.customer_id, merged.revision));
+        }
+        let request = MergeCustomersRequest {
+            survivor: Some(by("right", &right)),
+            losers: vec![by_id(&one)],
+            reason: "by hand".to_owned(),
+            request_id: format!("merge-{round}"),
+            ..MergeCustomersRequest::default()
+        };
+        let merged = app.identity().merge_customers(request.clone()).await?.into_inner();
+        let again = app.identity().merge_customers(request).await?.into_inner();
+        ensure!(again == merged, "a retried request gets the same verdict");
+        Ok((merged.customer.context("a customer")?.customer_id, merged.revision))
+    };
+    let (written, (survivor, merged)) = futures::try_join!(writes, merge)?;
+    let mut at_least: Revision = merged.parse()?;
     for revision in written.iter().flatten() {
         at_least.merge(&revision.parse()?);
     }
@@ -133,7 +152,7 @@ async fn race(app: &App, round: usize) -> Result<()> {
         };
         let all = app.interaction().list_interactions(all).await?.into_inner().interactions;
         ensure!(all.len() == 12, "{id}: {} of 12 interactions", all.len());
-        ensure!(all.iter().all(|i| i.customer_id == merged.customer_id), "rows follow the merge");
+        ensure!(all.iter().all(|i| i.customer_id == survivor), "rows follow the merge");
         let said = ListStatementsRequest {
             customer: Some(by_id(id)),
             page_size: 100,

@@ -140,6 +140,7 @@ impl<S: Definitions + DecisionLog> Exam<S> {
             tenant: tenant.clone(),
             id: self.ids.next(),
             customer,
+            named: None,
             arrived_via: None,
             touchpoint: Id::from_uuid(Uuid::from_u128(7)),
             catalog_version: 1,
@@ -265,6 +266,9 @@ impl<S: Definitions + DecisionLog> Exam<S> {
         assert_eq!((logged.customer, logged.arrived_as), (entry.customer, entry.customer));
         assert_eq!((logged.touchpoint, logged.catalog_version, logged.at), (entry.touchpoint, 1, entry.at));
         assert_eq!((logged.body, logged.inputs), (entry.body, Some(inputs.content.clone())));
+        let by_alias = self.record(Entry { named: Some(customer(3)), ..self.entry(&tenant, Some(customer(1))) }).await;
+        let logged = self.store.find(&tenant, by_alias).await.expect("read").expect("logged");
+        assert_eq!((logged.customer, logged.arrived_as), (Some(customer(3)), Some(customer(1))), "the id owns it");
         let nobody = self.record(self.entry(&tenant, None)).await;
         let logged = self.store.find(&tenant, nobody).await.expect("read").expect("logged");
         assert_eq!((logged.customer, logged.inputs), (None, None));
@@ -400,6 +404,12 @@ impl<S: Definitions + DecisionLog> Exam<S> {
         assert_eq!(both.statements[&statement].latest, [late, early]);
         let one = self.store.effects(&tenant, &[survivor], Timestamp::EPOCH).await.expect("read");
         assert_eq!((one.decision_count, one.statements[&statement].count), (1, 1));
+        // Made for the survivor, who was named by the former id.
+        self.record(Entry { named: Some(loser), ..self.entry(&tenant, Some(survivor)) }).await;
+        for (customers, count) in [(&[survivor, loser][..], 3), (&[survivor][..], 1), (&[loser][..], 2)] {
+            let read = self.store.effects(&tenant, customers, Timestamp::EPOCH).await.expect("read");
+            assert_eq!(read.decision_count, count);
+        }
         let none = self.store.effects(&tenant, &[], Timestamp::EPOCH).await.expect("read");
         assert_eq!(none.decision_count, 0);
     }
@@ -428,11 +438,15 @@ impl<S: Definitions + DecisionLog> Exam<S> {
         let inputs = || Some(Arc::new(Inputs::new([6; 16], b"a secret".to_vec())));
         let gone = self.record(Entry { inputs: inputs(), ..self.entry(&tenant, Some(customer(1))) }).await;
         let kept = self.record(Entry { inputs: inputs(), ..self.entry(&tenant, Some(customer(2))) }).await;
+        let named = Entry { named: Some(customer(1)), ..self.entry(&tenant, Some(customer(3))) };
+        let shared = self.record(Entry { inputs: inputs(), ..named }).await;
         for _ in 0..2 {
             self.store.erase(&tenant, &[customer(1)]).await.expect("erased");
         }
         let logged = self.store.find(&tenant, gone).await.expect("read").expect("that it was made stays");
         assert_eq!((logged.inputs, logged.body), (None, Vec::new()));
+        let logged = self.store.find(&tenant, shared).await.expect("read").expect("that it was made stays");
+        assert_eq!((logged.customer, logged.inputs, logged.body), (None, None, Vec::new()));
         let logged = self.store.find(&tenant, kept).await.expect("read").expect("logged");
         assert_eq!((logged.inputs.as_deref(), logged.body.len()), (Some(b"a secret".as_slice()), 3));
     }

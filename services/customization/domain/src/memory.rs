@@ -109,7 +109,7 @@ impl State {
     fn record(&mut self, entry: Entry) -> Revision {
         let tenant = entry.tenant.clone();
         let shelf = self.shelf(&tenant);
-        let (customer, told) = (entry.customer, entry.news.is_some());
+        let (customer, told) = (entry.owner(), entry.news.is_some());
         if let Some(inputs) = &entry.inputs {
             inputs.set_stored();
         }
@@ -276,6 +276,7 @@ impl DecisionLog for MemoryStore {
         for (id, row) in &mut shelf.decisions {
             if row.customer.is_some_and(|customer| customers.contains(&customer)) {
                 row.erased = true;
+                row.customer = None;
                 row.entry.effects.clear();
                 erased.push(*id);
             }

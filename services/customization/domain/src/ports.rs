@@ -122,6 +122,8 @@ pub struct Entry {
     /// For whom: the survivor at that time; `None` for someone of whom nothing is known. A merge changes nothing here:
     /// whoever reads of a survivor reads of its aliases too.
     pub customer: Option<CustomerId>,
+    /// The former id by which the survivor was named, if it was: a split that gives the id back gives the decision back.
+    pub named: Option<CustomerId>,
     /// The look-up key of the identifier that named the customer: a split takes the decision along with it.
     pub arrived_via: Option<[u8; 32]>,
     /// Where.
@@ -139,6 +141,13 @@ pub struct Entry {
     /// What the feed tells of it, if it does. A decision changes nothing that others know; that the customer was heard
     /// does.
     pub news: Option<News>,
+}
+
+impl Entry {
+    /// The id that the decision belongs to, whoever that id means later.
+    pub fn owner(&self) -> Option<CustomerId> {
+        self.named.or(self.customer)
+    }
 }
 
 /// What the feed tells of a decision.

@@ -7,12 +7,13 @@ use customization_domain::{
     catalog::Place,
     decide as choose,
     ports::{DecisionLog, Entry, News},
+    profile::Profile,
 };
 use host::{Call, decode};
 use prost::Message;
 use rapport_proto::customization::v1::{DecideRequest, DecideResponse};
 use rules::Value;
-use terms::{CustomerRef, Fault, Once, Reason, Revision, Timestamp, Violations};
+use terms::{CustomerId, CustomerRef, Fault, Once, Reason, Revision, Timestamp, Violations};
 
 use super::Ports;
 use crate::{
@@ -194,6 +195,7 @@ fn entry(
         tenant: call.tenant().clone(),
         id: ports.ids.next(),
         customer: known.profile.customer,
+        named: former(&wanted.customer, &known.profile),
         arrived_via: found.via,
         touchpoint: place.touchpoint.id,
         catalog_version: place.catalog_version,
@@ -202,6 +204,14 @@ fn entry(
         body: Body::new(place, decision, made).encode_to_vec(),
         effects,
         news,
+    }
+}
+
+/// The former id by which a request named the customer.
+fn former(reference: &CustomerRef, profile: &Profile) -> Option<CustomerId> {
+    match reference {
+        CustomerRef::Id(id) if profile.identity.aliases.contains(id) => Some(*id),
+        _ => None,
     }
 }
 

@@ -52,6 +52,9 @@ pub(super) struct Line {
     /// Sealed under `customer`; empty once erased.
     #[prost(bytes = "bytes", tag = "8")]
     pub(super) body: Bytes,
+    /// The former id by which `customer` was named, and which owns the decision; empty if none did.
+    #[prost(bytes = "bytes", tag = "9")]
+    pub(super) named: Bytes,
 }
 
 impl Line {
@@ -59,6 +62,7 @@ impl Line {
         Self {
             id: copy(entry.id.as_bytes()),
             customer: entry.customer.map(|id| copy(id.as_bytes())).unwrap_or_default(),
+            named: entry.named.map(|id| copy(id.as_bytes())).unwrap_or_default(),
             via: entry.arrived_via.map(|via| copy(&via)).unwrap_or_default(),
             touchpoint: copy(entry.touchpoint.as_bytes()),
             catalog_version: entry.catalog_version,
@@ -74,6 +78,11 @@ impl Line {
 
     pub(super) fn customer(&self) -> Result<Option<CustomerId>, Fault> {
         if self.customer.is_empty() { Ok(None) } else { id(&self.customer).map(Some) }
+    }
+
+    /// The id that the decision belongs to, unless it was moved.
+    pub(super) fn owner(&self) -> Result<Option<CustomerId>, Fault> {
+        if self.named.is_empty() { self.customer() } else { id(&self.named).map(Some) }
     }
 
     /// Context and result; empty once erased.

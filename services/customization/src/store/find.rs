@@ -50,7 +50,7 @@ pub(super) async fn owner<C: ConnectionTrait + Sync>(
 ) -> Result<Option<CustomerId>, Fault> {
     match index::moved(conn, tenant, &[decision]).await?.remove(&decision) {
         Some(customer) => Ok(customer),
-        None => line.customer(),
+        None => line.owner(),
     }
 }
 
@@ -61,7 +61,7 @@ pub(super) async fn find_all(store: &Store, tenant: &Tenant, decisions: &[Decisi
     let one = |line: Line| {
         let customer = match moved.get(&line.decision()?) {
             Some(customer) => *customer,
-            None => line.customer()?,
+            None => line.owner()?,
         };
         logged(store, tenant, &line, customer)
     };

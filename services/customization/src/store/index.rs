@@ -49,7 +49,7 @@ pub(super) struct Posting {
     of: Bytes,
     #[prost(bytes = "bytes", tag = "2")]
     decision: Bytes,
-    /// For whom it was made; empty where `of` says so.
+    /// For whom it was made; empty where `of` says so, too.
     #[prost(bytes = "bytes", tag = "3")]
     customer: Bytes,
     /// When, in microseconds.
@@ -71,17 +71,22 @@ struct Postings {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Made {
     pub(super) decision: DecisionId,
-    pub(super) customer: Option<CustomerId>,
+    /// The id that it belongs to, unless it was moved.
+    pub(super) owner: Option<CustomerId>,
+    /// Under whom it is sealed.
+    pub(super) made_for: Option<CustomerId>,
     pub(super) at: Timestamp,
     pub(super) block: Uuid,
 }
 
 impl Posting {
     fn made(&self) -> Result<Made, Fault> {
-        let customer = if self.of.len() == 16 { &self.of } else { &self.customer };
+        let customer = |id: &[u8]| if id.is_empty() { Ok(None) } else { block::id(id).map(Some) };
+        let by_customer = self.of.len() == 16;
         Ok(Made {
             decision: block::id(&self.decision)?,
-            customer: if customer.is_empty() { None } else { Some(block::id(customer)?) },
+            owner: customer(if by_customer { &self.of } else { &self.customer })?,
+            made_for: customer(if by_customer && self.customer.is_empty() { &self.of } else { &self.customer })?,
             at: Timestamp(self.at),
             block: block::uuid(&self.block)?,
         })
@@ -97,7 +102,10 @@ fn postings(block: &Bytes, line: &Line) -> impl Iterator<Item = Posting> {
         at: line.at,
         block: block.clone(),
     };
-    let by_customer = (!line.customer.is_empty()).then(|| posting(&line.customer, &Bytes::new()));
+    let by_customer = match line.named.is_empty() {
+        true => (!line.customer.is_empty()).then(|| posting(&line.customer, &Bytes::new())),
+        false => Some(posting(&line.named, &line.customer)),
+    };
     let by_identifier = (!line.via.is_empty()).then(|| posting(&line.via, &line.customer));
     by_customer.into_iter().chain(by_identifier)
 }
@@ -233,7 +241,9 @@ pub(super) async fn owned<C: ConnectionTrait + Sync>(
     for row in conn.rows(&sql, values).await? {
         let made = Made {
             decision: id(&row, 0)?,
-            customer: Some(id(&row, 1)?),
+            owner: Some(id(&row, 1)?),
+            // Whoever was named by a former id was not named by an identifier: such a decision moves to nobody only.
+            made_for: Some(id(&row, 1)?),
             at: Timestamp(column(&row, 3)?),
             block: column(&row, 4)?,
         };
@@ -277,7 +287,7 @@ pub(super) async fn move_to(tx: &Tx, tenant: &Tenant, to: CustomerId, moving: &[
         [
             tenant.as_str().into(),
             made.decision.uuid().into(),
-            made.customer.unwrap_or(NOBODY).uuid().into(),
+            made.owner.unwrap_or(NOBODY).uuid().into(),
             to.uuid().into(),
             made.at.micros().into(),
             made.block.into(),

@@ -178,7 +178,7 @@ async fn insert_effects(tx: &Tx, entries: &[Entry]) -> Result<(), Fault> {
     };
     let rows: Vec<_> = entries
         .iter()
-        .filter_map(|entry| Some((entry, entry.customer?)))
+        .filter_map(|entry| Some((entry, entry.owner()?)))
         .flat_map(|(entry, customer)| entry.effects.iter().map(move |effect| row(entry, effect, customer)))
         .collect();
     let into = "decision_effect (tenant, decision, kind, word, customer, at, changed, exclusions)";

@@ -45,7 +45,7 @@ pub(crate) async fn erase(tx: &Tx, tenant: &Tenant, customers: &[CustomerId]) ->
     }
     // What was known is shared by all decisions of whomever they were made for.
     let made_for: BTreeSet<CustomerId> =
-        theirs.iter().filter_map(|made| made.customer).chain(customers.iter().copied()).collect();
+        theirs.iter().filter_map(|made| made.made_for).chain(customers.iter().copied()).collect();
     for customer in made_for {
         let sql = "DELETE FROM decision_input WHERE tenant = $1 AND customer = $2";
         tx.conn().run(sql, vec![tenant.as_str().into(), customer.uuid().into()]).await?;

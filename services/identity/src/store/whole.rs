@@ -207,7 +207,8 @@ impl Loading<'_> {
             let among = params.keys(keys.iter().map(|key| key.to_vec()).collect());
             let of = format!("SELECT key FROM lookup WHERE tenant = $1 AND key {among}");
             let values = params.values();
-            let free = self.conn.rows(&format!("{of} ORDER BY key FOR UPDATE SKIP LOCKED"), values.clone()).await?;
+            let free = format!("{of} ORDER BY key FOR UPDATE SKIP LOCKED");
+            let free = self.conn.rows(&free, values.clone()).await?;
             if free.len() < self.conn.rows(&of, values).await?.len() {
                 return Err(data::retry("something new led to a customer that is being split"));
             }

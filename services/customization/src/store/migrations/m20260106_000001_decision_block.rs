@@ -8,6 +8,7 @@
 //! | `decision_moved` | each decision that is no longer whose it was made for: after a split, or nobody's once erased |
 
 use data::Sql;
+use prost::bytes::Bytes;
 use sea_orm::{ConnectionTrait, Value};
 use sea_orm_migration::prelude::*;
 use terms::{Fault, Tenant};
@@ -100,6 +101,7 @@ async fn carry<C: ConnectionTrait>(conn: &C, rows: &[sea_orm::QueryResult]) -> R
         lines.push(Line {
             id: bytes(Some(id)),
             customer: bytes(made_for),
+            named: Bytes::new(),
             via: column::<Option<Vec<u8>>>(row, 4)?.unwrap_or_default().into(),
             touchpoint: bytes(Some(column(row, 5)?)),
             catalog_version: column(row, 6)?,
