@@ -39,7 +39,8 @@ async fn serve(store: data::Store, directory: &Path) -> Served {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let directory = directory.to_str().unwrap();
     let settings = ["identity.import_directory", "identity.export_directory"];
-    let loader = settings.into_iter().fold(Loader::new(), |loader, key| loader.flag("test", key, directory));
+    let loader =
+        settings.into_iter().fold(Loader::new().allow("identity"), |loader, key| loader.flag("test", key, directory));
     let config = loader.load().unwrap_or_else(|problems| panic!("{problems}"));
     let context = Context {
         peers: Peers::new(config.peers.clone()),

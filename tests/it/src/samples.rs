@@ -25,12 +25,13 @@ impl Sample {
 
     /// The pieces of furniture that it names; not the ones that only make it unique.
     pub fn pieces(&self) -> Vec<&'static str> {
-        const PIECES: [&str; 14] = [
+        const PIECES: [&str; 15] = [
             "email",
             "customer",
             "other_customer",
             "joined_customer",
             "joined_alias",
+            "candidate",
             "interaction",
             "statement",
             "boundary",
@@ -157,9 +158,28 @@ fn identity() -> Vec<Sample> {
         read("rapport.identity.v1.IdentityService/ExplainIdentity", json!({ "customer": customer() })),
         read("rapport.identity.v1.IdentityService/ListMatchCandidates", json!({ "page_size": 10 })),
         sample(
+            "rapport.identity.v1.IdentityService/DecideMatchCandidate",
+            json!({
+                "candidate_id": "$candidate", "verdict": "MATCH_VERDICT_DIFFERENT",
+                "reason": "the clerk has seen both",
+            }),
+            json!({ "reason": "the clerk has seen them" }),
+        ),
+        sample(
             "rapport.identity.v1.IdentityService/TrainMatcher",
             json!({ "random_seed": 1, "max_pairs": 1000, "max_iterations": 2 }),
             json!({ "random_seed": 2 }),
+        ),
+        sample(
+            "rapport.identity.v1.IdentityService/MatchRecords",
+            json!({
+                "records": [{
+                    "key": "1", "source": "shop",
+                    "identifiers": [{ "namespace": "email", "value": "somebody@example.org" }],
+                    "traits": { "name": "Somebody", "city": "Ghent" },
+                }],
+            }),
+            json!({ "link_only": true }),
         ),
         read("rapport.identity.v1.IdentityService/GetMatcher", json!({})),
         read("rapport.identity.v1.IdentityService/GetIdentityPolicy", json!({})),

@@ -1,19 +1,23 @@
 //! The work of `TrainMatcher`: reads what is compared of all records, fits a model to it, stores it, and files all records
 //! by it if it is put in force.
 //!
-//! What is read is fixed at the beginning (the records up to the newest of that moment); after a crash it is read again,
+//! What stewards decided of the review queue is learnt from. What is read is fixed at the beginning (the records up to the newest of that moment); after a crash it is read again,
 //! and if it is still the same, training goes on from the last round.
 
 mod checkpoint;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use data::{Run, Work, operations::Progress};
-use identity_domain::{Kind, RecordId, matching::Likeness};
+use identity_domain::{
+    Kind, Label, RecordId,
+    matching::{Likeness, Matches},
+};
 use identity_matching::{
     block,
-    corpus::Corpus,
+    corpus::{Corpus, RecordIndex},
+    lexicon::mix,
     model::Model,
     train::{self, Options, State, Trainer},
 };
@@ -54,16 +58,48 @@ struct Data {
     people: Corpus,
     /// Parties of other sorts: their common keys are stop keys too.
     others: Corpus,
+    /// Which records somebody decided on, and where they are among the people.
+    labelled: BTreeMap<RecordId, Option<RecordIndex>>,
+    /// What was decided.
+    labels: Vec<Label>,
     /// A mark of all that was read.
     mark: u64,
 }
 
 impl Data {
-    fn push(&mut self, record: RecordId, likeness: &Likeness, packed: u64) {
+    fn new(labels: Vec<Label>) -> Self {
+        let labelled = labels.iter().flat_map(|label| [label.left, label.right]).map(|record| (record, None)).collect();
+        let mut data = Self { labelled, ..Self::default() };
+        for label in &labels {
+            data.note(label.left, u64::from(label.same));
+            data.note(label.right, 2);
+        }
+        Self { labels, ..data }
+    }
+
+    fn note(&mut self, record: RecordId, what: u64) {
         let id = record.uuid().as_u128();
-        let corpus = if likeness.kind == Kind::Person { &mut self.people } else { &mut self.others };
-        corpus.push(&likeness.compared);
-        self.mark = identity_matching::lexicon::mix(self.mark ^ packed ^ (id >> 64) as u64 ^ id as u64);
+        self.mark = mix(self.mark ^ mix(what ^ (id >> 64) as u64) ^ id as u64);
+    }
+
+    fn push(&mut self, record: RecordId, likeness: &Likeness) {
+        self.note(record, checkpoint::mark(likeness));
+        if likeness.kind != Kind::Person {
+            self.others.push(&likeness.compared);
+            return;
+        }
+        let place = self.people.push(&likeness.compared);
+        if let Some(labelled) = self.labelled.get_mut(&record) {
+            *labelled = Some(place);
+        }
+    }
+
+    /// What was decided about people who are here.
+    fn lessons(&self) -> Vec<train::Label> {
+        let place = |record: RecordId| self.labelled.get(&record).copied().flatten();
+        let lesson =
+            |label: &Label| Some(train::Label { a: place(label.left)?, b: place(label.right)?, same: label.same });
+        self.labels.iter().filter_map(lesson).collect()
     }
 }
 
@@ -116,7 +152,8 @@ impl Training {
             at.set_until(until);
             run.save(at.encode_to_vec()).await?;
         }
-        let (mut data, mut after, mut read) = (Data::default(), None, 0);
+        let labels = self.customers.labels(run.tenant()).await?;
+        let (mut data, mut after, mut read) = (Data::new(labels), None, 0);
         loop {
             run.check()?;
             let stage = format!("reading records: {read} of {}", all.max(read));
@@ -126,7 +163,7 @@ impl Training {
             (after, read) = (Some(*last), read + page.len() as u64);
             data = blocking(move || {
                 for (record, likeness) in &page {
-                    data.push(*record, likeness, checkpoint::mark(likeness));
+                    data.push(*record, likeness);
                 }
                 data
             })
@@ -147,13 +184,14 @@ fn version(run: &Run) -> String {
 
 /// What comes before the first round, or before the next.
 fn begin(data: Data, options: Options, state: Option<State>, version: String) -> (Corpus, Trainer) {
+    let lessons = data.lessons();
     let Data { mut people, others, .. } = data;
     let mut model = train::prepare(&Model::default(), &mut people, options);
     model.stop_keys.extend(block::stop_keys(&others, block::LARGEST_BLOCK));
     model.version = version;
     let trainer = match state {
-        Some(state) => Trainer::resume(&model, &people, &[], options.seed, state),
-        None => Trainer::new(&model, &people, &[], options.seed),
+        Some(state) => Trainer::resume(&model, &people, &lessons, options.seed, state),
+        None => Trainer::new(&model, &people, &lessons, options.seed),
     };
     (people, trainer)
 }

@@ -9,16 +9,14 @@ use terms::Fault;
 use super::{
     files::Files,
     matcher::Matcher,
-    resemble::{Filing, close, gather, likenesses},
+    resemble::{Filing, close, conclude, gather, likenesses},
     search::Search,
-    settle::Settling,
 };
 use crate::{
-    guard::may_join,
     identify_stream::Batch,
     policy::Policy,
     record::RecordId,
-    view::{CustomerState, Moment, View},
+    view::{Moment, View},
 };
 
 /// How these records, which are in the view, are filed from now on, and with whom they are paired. Nobody is joined.
@@ -69,13 +67,6 @@ pub async fn cluster_anew(
         cluster.iter().filter_map(move |record| Some((*record, name?)))
     });
     let clusters = clusters.filter(|(record, name)| search.cluster_before(*record) != Some(*name)).collect();
-    let now = moment.now;
-    let forbids = |_: &View, a: &CustomerState, b: &CustomerState| {
-        let mut refusals = may_join(policy, a, b, now);
-        refusals.iter_mut().for_each(|refusal| refusal.in_review = true);
-        refusals
-    };
-    Settling { view, batch, policy, homes: &found.homes, matcher, thresholds, moment, forbids: &forbids }
-        .settle(&found, &mut Vec::new());
+    conclude((policy, matcher), &found, view, (batch, &mut Vec::new()), moment);
     Ok(Filing { clusters, ..Filing::default() })
 }

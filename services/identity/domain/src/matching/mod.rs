@@ -13,10 +13,12 @@
 //! | [`anew`] | the same for records that are filed although they did not change |
 //! | [`settle`] | from clusters to customers, review and answers |
 //! | `memory` | what is filed, without a disk |
+//! | [`ask`] | what guards send to review |
 //! | [`candidate`] | the review queue |
 //! | [`port`] | [`Matches`]: what a store tells of it |
 
 pub mod anew;
+pub mod ask;
 pub mod candidate;
 pub mod field;
 pub mod files;
@@ -29,6 +31,7 @@ pub mod search;
 pub mod settle;
 
 pub use anew::{cluster_anew, file_anew};
+pub use ask::{Asked, ask};
 pub use candidate::{Candidate, CandidateId, CandidateState, Proposal};
 pub use files::Files;
 pub use likeness::{Likeness, likeness};
@@ -74,5 +77,7 @@ pub fn answer(command: &Identify, reply: Identified, batch: &Batch) -> Result<Id
     }
     let customer = reply.customer.filter(|_| !reply.created);
     let record = reply.record.filter(|record| batch.records.get(record) != Some(&true));
-    Ok(Identified { customer, record, ..reply })
+    // A pair is named by its customers.
+    let candidates = if reply.created { Vec::new() } else { reply.candidates };
+    Ok(Identified { customer, record, candidates, ..reply })
 }

@@ -170,7 +170,7 @@ impl Trainer {
         };
         blocks.for_some_pairs(drawn, |a, b| observations.push(observe(a, b, None)));
         observations.extend(labels.iter().map(|label| observe(label.a, label.b, Some(label.same))));
-        let strangers = observations.iter().map(|observation| observation.among_strangers(base)).sum();
+        let strangers = observations.iter().filter(|o| o.label.is_none()).map(|o| o.among_strangers(base)).sum();
         let (each, records) = (every as f64, corpus.len() as f64);
         Trainer { base: base.clone(), observations, each, records, strangers, state }
     }
@@ -189,8 +189,8 @@ impl Trainer {
         for observation in &self.observations {
             let expected = observation.expect(&weights);
             let one = expected.one;
-            likelihood += expected.likelihood - none;
             if observation.label.is_none() {
+                likelihood += expected.likelihood - none;
                 matches += one;
                 relatives += expected.relatives;
             }

@@ -38,6 +38,7 @@ pub(super) use self::{
     files::SqlFiles,
     keep::{keep, rehome},
     matchers::Matchers,
+    queue::Queue,
 };
 use super::sql::{Params, column};
 

@@ -13,7 +13,7 @@ use identity_domain::{
 };
 use terms::{CustomerId, Fault, Tenant};
 
-use super::{Hints, SqlFiles, keep, lock, matchers};
+use super::{Hints, Queue, SqlFiles, keep, lock, matchers};
 use crate::{
     feed,
     store::{
@@ -208,7 +208,7 @@ impl Stepping<'_> {
         let matcher = self.this.matchers.current(self.tx.conn(), self.sealing()).await?;
         let view = self.view(records).await?;
         let filing = file_anew(&mut self.files(), &matcher, self.policy, &view, records).await?;
-        self.keep(&view, &matcher, &filing, &Batch::default()).await
+        self.keep(&view, &matcher, &filing).await
     }
 
     async fn cluster(&self, records: &[RecordId]) -> Result<Vec<CustomerId>, Fault> {
@@ -222,13 +222,16 @@ impl Stepping<'_> {
         if !batch.is_empty() {
             save::save(self.tx.conn(), self.sealing(), &loaded, &batch).await?;
         }
-        self.keep(&loaded.view, &matcher, &filing, &batch).await?;
+        self.keep(&loaded.view, &matcher, &filing).await?;
+        if !batch.proposals.is_empty() {
+            let queue = Queue { conn: self.tx.conn(), sealing: self.sealing() };
+            queue.propose(&batch.proposals, self.tx.now()).await?;
+        }
         self.tx.act_as("identity");
         feed::publish(self.tx, self.tenant, &loaded.view, &batch)
     }
 
-    async fn keep(&self, view: &View, matcher: &Matcher, filing: &Filing, batch: &Batch) -> Result<(), Fault> {
-        let about = (filing, batch.proposals.as_slice());
-        keep(self.tx.conn(), self.sealing(), (view, matcher), about, self.tx.now()).await
+    async fn keep(&self, view: &View, matcher: &Matcher, filing: &Filing) -> Result<(), Fault> {
+        keep(self.tx.conn(), self.sealing(), (view, matcher), filing, self.tx.now()).await
     }
 }
