@@ -18,7 +18,7 @@ use prost::Message;
 use rapport_proto::identity::v1::{identity_service_client::IdentityServiceClient, *};
 use serde_json::Value;
 use terms::{Caller, Clock, Ids, Service, SystemClock, Tenant, Timestamp};
-use testkit::{TestStore, eventually, stores_with};
+use testkit::{TestStore, eventually, eventually_some, stores_with};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
@@ -191,7 +191,7 @@ async fn a_matcher_is_trained_and_put_in_force() {
         let idle = trained(&replica.ended(&first).await);
         let matcher = idle.matcher.unwrap();
         assert!(!matcher.active && matcher.trained_on_records == 120 && matcher.create_time.is_some(), "{matcher:?}");
-        assert!(idle.iterations > 1 && idle.log_likelihood < 0.0 && !idle.revision.is_empty());
+        assert!(idle.iterations > 1 && idle.log_likelihood < 0.0, "{} {}", idle.iterations, idle.log_likelihood);
         assert_eq!(replica.train(request).await.id, first.id, "the same request is the same operation");
         let get = |version: &str| GetMatcherRequest { matcher_id: version.to_owned(), ..GetMatcherRequest::default() };
         let shipped = replica.client.get_matcher(get("")).await.unwrap().into_inner().matcher.unwrap();
@@ -231,19 +231,19 @@ async fn a_training_that_is_killed_ends_with_the_same_matcher() {
         let whole = replica.train(TrainMatcherRequest { activate: false, ..request.clone() }).await;
         let whole = trained(&replica.ended(&whole).await);
         let operation = replica.train(request).await;
-        let (tenant, mut kills) = (tenant(), 0);
-        // Once while it trains, and twice while it files.
-        for stage in ["training", "filing", "filing"] {
-            let operations = replica.operations.clone();
-            let reached = |operation: Operation| {
-                operation.outcome.is_some()
-                    || (operation.progress.stage.starts_with(stage) && operation.progress.done > 1)
-            };
-            eventually("it gets on", || async {
-                reached(operations.get(&tenant, operation.id).await.unwrap().unwrap())
-            })
-            .await;
-            kills += usize::from(operations.get(&tenant, operation.id).await.unwrap().unwrap().outcome.is_none());
+        let (mut kills, mut before) = (0, String::new());
+        // Wherever it is by then: while it reads, while it trains, while it files.
+        for after in [20, 300, 600] {
+            let owner = "SELECT owner FROM operation ORDER BY id DESC LIMIT 1";
+            let now = eventually_some("somebody takes it up", async || {
+                let ended = replica.operations.get(&tenant(), operation.id).await.unwrap().unwrap().outcome.is_some();
+                let now = text(&store, owner).await;
+                (ended || (!now.is_empty() && now != before)).then_some(now)
+            });
+            before = now.await;
+            tokio::time::sleep(Duration::from_millis(after)).await;
+            let open = replica.operations.get(&tenant(), operation.id).await.unwrap().unwrap().outcome.is_none();
+            kills += usize::from(open);
             replica.kill();
             let next = if store.name() == "postgres" { store.another().await } else { store.store() };
             replica = Replica::new(next).await;

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use rapport::{connect::Target, dev, doctor, import, migrate, serve, show};
+use rapport::{connect::Target, dev, doctor, import, match_file, migrate, serve, show};
 
 /// A decision is some hundred small allocations, made on one thread and freed on another: the system's allocator took a
 /// sixth of the time for them.
@@ -42,6 +42,8 @@ enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Find which records of a file are one party, without a server: writes clusters and candidates.
+    Match(match_file::Args),
     /// Show something on one page.
     #[command(subcommand)]
     Show(Show),
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
             );
             Ok(())
         }),
+        Command::Match(args) => match_file::run(&args).map(|summary| println!("{summary}")),
         Command::Show(Show::Customer { customer, target }) => client(async move {
             print!("{}", show::customer(target.connect().await?, &customer).await?);
             Ok(())

@@ -13,9 +13,8 @@ use std::{fs::File, sync::Arc};
 use async_trait::async_trait;
 use data::{Run, Work, operations::Progress};
 use identity_domain::{
-    Policy,
     match_records::{DataSet, MatchInput, Matched, Question},
-    matching::{Matcher, Matches},
+    matching::Matches,
 };
 use prost::Message;
 use rapport_proto::identity::v1 as wire;
@@ -25,6 +24,7 @@ use self::{places::Places, table::Columns};
 use crate::{evidence, policies::Policies, store::SqlCustomers};
 
 pub use self::places::write;
+pub use identity_domain::{Policy, match_records, matching::Matcher};
 
 /// How many records are matched without a folder for the result.
 pub(crate) const MOST_ANSWERED: usize = 10_000;
@@ -99,13 +99,10 @@ pub(crate) fn input(at: &str, record: wire::MatchInput) -> Result<MatchInput, Fa
 }
 
 /// What a request asks of its data set.
-pub(crate) fn question(request: &wire::MatchRecordsRequest, policy: &Policy, matcher: &Matcher) -> Question {
-    let upper = if request.threshold > 0.0 { Some(request.threshold) } else { policy.thresholds.upper };
-    Question {
-        thresholds: matcher.thresholds(upper, policy.thresholds.lower),
-        link_only: request.link_only,
-        explained: usize::try_from(request.max_pairs_returned).unwrap_or(0),
-    }
+fn question(request: &wire::MatchRecordsRequest, policy: &Policy, matcher: &Matcher) -> Question {
+    let threshold = (request.threshold > 0.0).then_some(request.threshold);
+    let explained = usize::try_from(request.max_pairs_returned).unwrap_or(0);
+    Question { link_only: request.link_only, explained, ..Question::new(matcher, policy, threshold) }
 }
 
 fn response(count: usize, matched: &Matched, output_uri: String) -> wire::MatchRecordsResponse {
