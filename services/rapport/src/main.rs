@@ -26,7 +26,8 @@ enum Command {
     Serve(serve::Args),
     /// Bring the stores' schemas up to date, and end.
     Migrate(migrate::Args),
-    /// Import a CSV or JSON-lines file by a mapping; go on where an earlier import stopped.
+    /// Import a CSV or JSON-lines file by a mapping; go on where an earlier import stopped. Customers are linked and matched
+    /// as they arrive.
     Import {
         /// The file: .csv, .jsonl or .ndjson, with .gz or without.
         input: PathBuf,
