@@ -27,7 +27,7 @@ use segmentation_domain::{
     ports::Store,
     segment::{Segment as Stored, SegmentId},
 };
-use terms::{Access, Clock, CustomerId, CustomerRef, Fault, Ids, Once, Revision, Service};
+use terms::{Access, Clock, CustomerId, CustomerRef, Fault, Ids, Once, Revision};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
