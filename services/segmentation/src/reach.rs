@@ -49,13 +49,15 @@ impl Reach {
     ) -> Result<(), Fault> {
         let until = Instant::now() + patience;
         let partition = partition(tenant, customer);
-        let demand = only(at_least, partition, &HEARD);
+        let demand = only(at_least, partition);
         self.database().reach(CONSUMER, &demand, patience).await?;
         if demand.position(Service::Identity, partition).is_none() || !self.store.was_split(tenant, customer).await? {
             return Ok(());
         }
-        let word = self.interaction.load(tenant, customer, Section::Interaction, &demand).await?.revision;
-        let word = only(&word, partition, &[Service::Interaction]);
+        let word = self.interaction.load(tenant, customer, Section::Interaction, &demand).await?.version;
+        let Some(word) = word.map(|position| Revision::at(Service::Interaction, partition, position)) else {
+            return Ok(());
+        };
         self.database().reach(CONSUMER, &word, until.saturating_duration_since(Instant::now())).await
     }
 }
@@ -63,12 +65,12 @@ impl Reach {
 /// The feeds that segmentation follows.
 const HEARD: [Service; 2] = [Service::Identity, Service::Interaction];
 
-/// What a revision says of one partition of some feeds: the rest says nothing about the customers in it.
-fn only(revision: &Revision, partition: u16, services: &[Service]) -> Revision {
+/// What a revision says of one partition of these feeds: the rest says nothing about the customers in it.
+fn only(revision: &Revision, partition: u16) -> Revision {
     let mut some = Revision::new();
-    for service in services {
-        if let Some(position) = revision.position(*service, partition) {
-            some.raise(*service, partition, position);
+    for service in HEARD {
+        if let Some(position) = revision.position(service, partition) {
+            some.raise(service, partition, position);
         }
     }
     some
