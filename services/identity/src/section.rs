@@ -86,7 +86,8 @@ impl IdentityReader {
     pub async fn section(&self, tenant: &Tenant, id: CustomerId) -> Result<(CustomerId, Versioned), Fault> {
         // Before the rows are read: what is committed in between may show, and is not promised.
         let partition = partition(tenant, id);
-        let (stamp, newest) = tokio::try_join!(self.store.horizon(), self.store.newest(&[partition]))?;
+        let partitions = [partition];
+        let (stamp, newest) = tokio::try_join!(self.store.horizon(), self.store.newest(&partitions))?;
         let customer = self.customers.get(tenant, &[id]).await?.pop().flatten();
         let customer = customer.ok_or_else(|| lookup_customer::not_found(&CustomerRef::Id(id)))?;
         let bytes = encode_section(&customer, id).encode_to_vec().into();

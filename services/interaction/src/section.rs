@@ -68,7 +68,8 @@ impl Sections for InteractionReader {
         store.reach(&Demand { revision: at_least.clone(), patience: self.patience }).await?;
         // Before the rows are read: what is committed in between may show, and is not promised.
         let partition = partition(tenant, customer);
-        let (stamp, newest) = tokio::try_join!(store.inner().horizon(), store.inner().newest(&[partition]))?;
+        let partitions = [partition];
+        let (stamp, newest) = tokio::try_join!(store.inner().horizon(), store.inner().newest(&partitions))?;
         let now = store.inner().clock().now();
         let portrait = store.portrait(tenant, customer).await?;
         let bytes = Bytes::from(encode_section(&portrait, customer, now).encode_to_vec());

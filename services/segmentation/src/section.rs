@@ -103,7 +103,8 @@ impl Sections for SegmentationReader {
         self.reach.of(tenant, customer, at_least, PATIENCE).await?;
         // Before the rows are read: what is committed in between may show, and is not promised.
         let partition = partition(tenant, customer);
-        let newest = self.database.newest(&[partition]);
+        let partitions = [partition];
+        let newest = self.database.newest(&partitions);
         let (revision, newest) = tokio::try_join!(stamp(&self.database, tenant, customer), newest)?;
         let version = newest.position(Service::Segmentation, partition);
         let bytes = self.section(tenant, customer).await?.encode_to_vec().into();
