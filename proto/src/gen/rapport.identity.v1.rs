@@ -82,7 +82,9 @@ pub struct IdentifyResponse {
     /// Id of the stored source record, `rec_…`.
     #[prost(string, tag = "7")]
     pub record_id: ::prost::alloc::string::String,
-    /// Pairs that this call put into the review queue, `mcd_…`.
+    /// Pairs of the review queue that this call found, `mcd_…`; those that were
+    /// there already included. Under `validate_only` none if a customer would be
+    /// created.
     #[prost(string, repeated, tag = "8")]
     pub candidate_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Opaque token of this write; pass it as `at_least` to any read of any of
@@ -127,7 +129,8 @@ pub struct Refusal {
     /// What happened, in one sentence, with the limit that was reached.
     #[prost(string, tag = "4")]
     pub detail: ::prost::alloc::string::String,
-    /// True if the pair was put into the review queue instead.
+    /// True if a person is to judge: the pair was put into the review queue, see
+    /// ListMatchCandidates.
     #[prost(bool, tag = "5")]
     pub in_review: bool,
 }
@@ -584,16 +587,19 @@ pub struct ExplainIdentityResponse {
     /// The records concerned.
     #[prost(message, repeated, tag = "3")]
     pub records: ::prost::alloc::vec::Vec<SourceRecord>,
-    /// Evidence between them, for and against.
+    /// Evidence between them, for and against; 500 at most, the strongest. What
+    /// was asserted by hand comes first, then shared identifiers, then what
+    /// resembles. Of two customers, the best pair of records shows whatever it is
+    /// worth, and others from the lower threshold on.
     #[prost(message, repeated, tag = "4")]
     pub edges: ::prost::alloc::vec::Vec<EvidenceEdge>,
-    /// Guards that fired.
+    /// Guards that forbid to join the two today; empty for one customer.
     #[prost(message, repeated, tag = "5")]
     pub guards: ::prost::alloc::vec::Vec<Refusal>,
-    /// Confidence that results, 0 to 1.
+    /// Confidence that results, 0 to 1: that of the customer, or 0 for two.
     #[prost(double, tag = "6")]
     pub confidence: f64,
-    /// The same in one or two sentences.
+    /// The same in a few sentences.
     #[prost(string, tag = "7")]
     pub summary: ::prost::alloc::string::String,
     /// Opaque token of the state that was read; it never lies before `at_least`.
@@ -634,23 +640,26 @@ pub struct EvidenceEdge {
     /// Id of the edge.
     #[prost(string, tag = "1")]
     pub edge_id: ::prost::alloc::string::String,
-    /// One side, `rec_…`.
+    /// One side, `rec_…`. What was said by hand is about ids of customers: here
+    /// stands the oldest record that arrived at that id.
     #[prost(string, tag = "2")]
     pub left_record_id: ::prost::alloc::string::String,
-    /// The other side, `rec_…`.
+    /// The other side, `rec_…`, in the same way.
     #[prost(string, tag = "3")]
     pub right_record_id: ::prost::alloc::string::String,
     /// Kind of evidence.
     #[prost(enumeration = "EvidenceKind", tag = "4")]
     pub kind: i32,
-    /// Total match weight in bits: exactly `prior_weight` plus the weights of
-    /// `comparisons`.
+    /// Total match weight in bits: exactly `prior_weight` plus both weights of
+    /// all `comparisons`. 0 unless probabilistic.
     #[prost(double, tag = "5")]
     pub weight: f64,
     /// Weight of the prior, log2 of the prior odds.
     #[prost(double, tag = "6")]
     pub prior_weight: f64,
-    /// Probability of a match, 2^weight / (1 + 2^weight).
+    /// Probability that the two are one: 2^weight / (1 + 2^weight) if
+    /// probabilistic; 1 for what is certain by policy or was asserted, 0 for what
+    /// was refused or declared to be two.
     #[prost(double, tag = "7")]
     pub probability: f64,
     /// The waterfall, one step per comparison; empty unless probabilistic.
@@ -750,22 +759,26 @@ pub struct MatchCandidate {
     /// Id, `mcd_…`.
     #[prost(string, tag = "1")]
     pub candidate_id: ::prost::alloc::string::String,
-    /// One customer, `cust_…`.
+    /// One customer, `cust_…`, by its present id. Once accepted: by the id of
+    /// the time at which the two became one.
     #[prost(string, tag = "2")]
     pub left_customer_id: ::prost::alloc::string::String,
-    /// The other customer, `cust_…`.
+    /// The other customer, `cust_…`, in the same way.
     #[prost(string, tag = "3")]
     pub right_customer_id: ::prost::alloc::string::String,
-    /// Match weight of the best edge, in bits.
+    /// Match weight of the two records that resemble each other most, in bits,
+    /// when the pair was last found; 0 where they share an identifier, a guard
+    /// keeps them apart, and nothing was compared.
     #[prost(double, tag = "4")]
     pub weight: f64,
-    /// Probability that they are one, 0 to 1.
+    /// Probability that they are one, 0 to 1: 2^weight / (1 + 2^weight).
     #[prost(double, tag = "5")]
     pub probability: f64,
-    /// Evidence between them.
+    /// Evidence between the two records: their resemblance under the matcher in
+    /// force, and identifiers that both carry.
     #[prost(message, repeated, tag = "6")]
     pub edges: ::prost::alloc::vec::Vec<EvidenceEdge>,
-    /// Guards that sent the pair to review.
+    /// Guards that sent the pair to review. SAME overrides them.
     #[prost(message, repeated, tag = "7")]
     pub guards: ::prost::alloc::vec::Vec<Refusal>,
     /// Where it stands.
@@ -797,7 +810,7 @@ pub struct DecideMatchCandidateRequest {
     /// The decision. Required.
     #[prost(enumeration = "MatchVerdict", tag = "2")]
     pub verdict: i32,
-    /// Why, for the history; at most 1024 bytes.
+    /// Why, for the history; at most 1024 bytes. Optional.
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
     /// Optional etag of the resource as it was read. If the resource has changed
@@ -821,10 +834,10 @@ pub struct DecideMatchCandidateResponse {
     /// The pair as decided.
     #[prost(message, optional, tag = "1")]
     pub candidate: ::core::option::Option<MatchCandidate>,
-    /// The survivor, if merged.
+    /// The customer that both are, if they are one.
     #[prost(string, tag = "2")]
     pub customer_id: ::prost::alloc::string::String,
-    /// Ids merged away now.
+    /// Ids merged away by this call.
     #[prost(string, repeated, tag = "3")]
     pub merged: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Opaque token of this write; pass it as `at_least` to any read of any of
@@ -1735,7 +1748,8 @@ pub enum MatchCandidateState {
     Accepted = 2,
     /// Decided: two customers.
     Rejected = 3,
-    /// The customers changed so that the question no longer stands.
+    /// The customers changed so that the question no longer stands: they became
+    /// one without a decision, or no longer have the records that it is about.
     Obsolete = 4,
 }
 impl MatchCandidateState {
@@ -2384,7 +2398,11 @@ pub mod identity_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Lists the review queue: pairs whose match lies between the two
-        /// thresholds, or whose merge a guard sent to review.
+        /// thresholds, or whose merge a guard sent to review. A guard does so where
+        /// it has a doubt about somebody: two verified values, two verified birth
+        /// dates or a senior and a junior against a shared unique identifier; and,
+        /// where records resemble each other enough to be joined, also a limit of a
+        /// namespace.
         pub async fn list_match_candidates(
             &mut self,
             request: impl tonic::IntoRequest<super::ListMatchCandidatesRequest>,
@@ -2414,9 +2432,21 @@ pub mod identity_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Decides one pair of the review queue. Errors: NOT_FOUND
-        /// (MATCH_CANDIDATE_NOT_FOUND), FAILED_PRECONDITION
-        /// (MATCH_CANDIDATE_DECIDED).
+        /// Decides one pair of the review queue, for good: no later matching or
+        /// training undoes it.
+        ///
+        /// SAME joins the two customers as MergeCustomers does; the older one keeps
+        /// its id, and SplitCustomer takes them apart again. It overrides the guards
+        /// that the pair shows; if another one fires, the call fails, and the pair
+        /// stays open. DIFFERENT leaves a cannot-link, as SplitCustomer does: neither
+        /// matching nor a shared identifier joins the two again.
+        ///
+        /// The decision teaches: it is kept as a label, and TrainMatcher counts it.
+        /// The same verdict again changes nothing and answers with the pair as it is;
+        /// another verdict fails, and so does any for a pair that is obsolete.
+        /// Errors: NOT_FOUND (MATCH_CANDIDATE_NOT_FOUND), FAILED_PRECONDITION
+        /// (MATCH_CANDIDATE_DECIDED, MERGE_REFUSED, KIND_MISMATCH), ABORTED
+        /// (ETAG_STALE), INVALID_ARGUMENT (INVALID_FIELDS).
         pub async fn decide_match_candidate(
             &mut self,
             request: impl tonic::IntoRequest<super::DecideMatchCandidateRequest>,
@@ -2879,7 +2909,11 @@ pub mod identity_service_server {
             tonic::Status,
         >;
         /// Lists the review queue: pairs whose match lies between the two
-        /// thresholds, or whose merge a guard sent to review.
+        /// thresholds, or whose merge a guard sent to review. A guard does so where
+        /// it has a doubt about somebody: two verified values, two verified birth
+        /// dates or a senior and a junior against a shared unique identifier; and,
+        /// where records resemble each other enough to be joined, also a limit of a
+        /// namespace.
         async fn list_match_candidates(
             &self,
             request: tonic::Request<super::ListMatchCandidatesRequest>,
@@ -2887,9 +2921,21 @@ pub mod identity_service_server {
             tonic::Response<super::ListMatchCandidatesResponse>,
             tonic::Status,
         >;
-        /// Decides one pair of the review queue. Errors: NOT_FOUND
-        /// (MATCH_CANDIDATE_NOT_FOUND), FAILED_PRECONDITION
-        /// (MATCH_CANDIDATE_DECIDED).
+        /// Decides one pair of the review queue, for good: no later matching or
+        /// training undoes it.
+        ///
+        /// SAME joins the two customers as MergeCustomers does; the older one keeps
+        /// its id, and SplitCustomer takes them apart again. It overrides the guards
+        /// that the pair shows; if another one fires, the call fails, and the pair
+        /// stays open. DIFFERENT leaves a cannot-link, as SplitCustomer does: neither
+        /// matching nor a shared identifier joins the two again.
+        ///
+        /// The decision teaches: it is kept as a label, and TrainMatcher counts it.
+        /// The same verdict again changes nothing and answers with the pair as it is;
+        /// another verdict fails, and so does any for a pair that is obsolete.
+        /// Errors: NOT_FOUND (MATCH_CANDIDATE_NOT_FOUND), FAILED_PRECONDITION
+        /// (MATCH_CANDIDATE_DECIDED, MERGE_REFUSED, KIND_MISMATCH), ABORTED
+        /// (ETAG_STALE), INVALID_ARGUMENT (INVALID_FIELDS).
         async fn decide_match_candidate(
             &self,
             request: tonic::Request<super::DecideMatchCandidateRequest>,

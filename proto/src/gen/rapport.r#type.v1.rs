@@ -416,8 +416,9 @@ pub enum ErrorReason {
     /// NOT_FOUND: no such candidate in the review queue. Metadata:
     /// `candidate_id`.
     MatchCandidateNotFound = 60,
-    /// FAILED_PRECONDITION: the candidate was already decided the other way.
-    /// Metadata: `candidate_id`, `verdict`.
+    /// FAILED_PRECONDITION: the candidate was already decided the other way, or
+    /// no longer stands. Metadata: `candidate_id`, `state` (`accepted`,
+    /// `rejected` or `obsolete`).
     MatchCandidateDecided = 61,
     /// NOT_FOUND: no such matcher version. Metadata: `matcher_id`.
     MatcherNotFound = 62,

@@ -112,6 +112,17 @@ pub(crate) fn state_of(state: wire::MatchCandidateState) -> CandidateState {
 pub(crate) fn edge(edge: &Edge, matcher: &Matcher) -> wire::EvidenceEdge {
     match &edge.ground {
         Ground::Resemblance(explanation) => resemblance(edge.left, edge.right, explanation, matcher),
+        Ground::Word { id, same, reason } => wire::EvidenceEdge {
+            edge_id: id.clone(),
+            left_record_id: edge.left.to_string(),
+            right_record_id: edge.right.to_string(),
+            kind: if *same { wire::EvidenceKind::Manual } else { wire::EvidenceKind::CannotLink }.into(),
+            probability: edge.probability,
+            actor: edge.actor.clone().unwrap_or_default(),
+            reason: reason.clone(),
+            create_time: edge.at.map(timestamp),
+            ..wire::EvidenceEdge::default()
+        },
         Ground::Shared(shared) => wire::EvidenceEdge {
             edge_id: format!("{}:{}:{}", edge.left, edge.right, shared.namespace),
             left_record_id: edge.left.to_string(),

@@ -350,7 +350,7 @@ mod alternating {
     use async_trait::async_trait;
     use identity_domain::{
         Claim, Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Lead, Merge, MergeCustomers,
-        Merged, Parted, Record, SplitCustomer, Verdicts, list_customers::ListQuery,
+        Merged, Parted, Record, SplitCustomer, Verdicts, explain_identity::Word, list_customers::ListQuery,
     };
     use terms::{Caller, CustomerId, Fault, Identifier, Once, Tenant, Written};
 
@@ -387,6 +387,9 @@ mod alternating {
         }
         async fn merges(&self, tenant: &Tenant, id: CustomerId) -> Result<Vec<Merge>, Fault> {
             self.next().merges(tenant, id).await
+        }
+        async fn words(&self, tenant: &Tenant, ids: &[CustomerId]) -> Result<Vec<Word>, Fault> {
+            self.next().words(tenant, ids).await
         }
         async fn leads(&self, tenant: &Tenant, identifiers: &[Identifier]) -> Result<Vec<Option<Lead>>, Fault> {
             self.next().leads(tenant, identifiers).await

@@ -3,15 +3,32 @@
 use std::collections::BTreeMap;
 
 use rapport_proto::{
-    identity::v1::MergeCustomersRequest, interaction::v1::SetBoundaryRequest, r#type::v1::BoundaryScope,
+    identity::v1::{IdentifyRequest, MergeCustomersRequest},
+    interaction::v1::SetBoundaryRequest, r#type::v1::BoundaryScope,
 };
 use serde_json::json;
 use tonic::Status;
 
-use crate::app::{App, by_id};
+use crate::app::{App, by_id, claim};
 
 /// Personal data of every piece of furniture contains this text: it must turn up nowhere else.
 pub const MARKER: &str = "marker7f3a";
+
+/// A pair in review: two with verified accounts that differ share an address.
+async fn candidate(app: &App, tag: &str) -> Result<String, Status> {
+    let email = format!("{MARKER}-pair-{tag}@{}.example.org", app.tenant);
+    let mut found = Vec::new();
+    for account in ["one", "two"] {
+        let mut record = IdentifyRequest {
+            source: "shop".to_owned(),
+            identifiers: vec![claim("user_id", &format!("{MARKER}-{account}-{tag}")), claim("email", &email)],
+            ..IdentifyRequest::default()
+        };
+        record.identifiers.iter_mut().for_each(|claim| claim.verified = Some(true));
+        found = app.identity().identify(record).await?.into_inner().candidate_ids;
+    }
+    found.pop().ok_or_else(|| Status::internal("a pair in review"))
+}
 
 /// Resources of one tenant by the names that samples give them, as in `$customer`.
 #[derive(Debug, Clone)]
@@ -41,6 +58,7 @@ impl Furniture {
             ..MergeCustomersRequest::default()
         };
         app.identity().merge_customers(join).await?;
+        let candidate = candidate(app, tag).await?;
         let interaction = app.record(by_id(&customer), "purchase", 20).await?;
         let statement = app.say(by_id(&customer), &format!("topic-{tag}"), json!(MARKER)).await?;
         let boundary = SetBoundaryRequest {
@@ -64,6 +82,7 @@ impl Furniture {
         made.insert("other_customer", other_customer);
         made.insert("joined_customer", joined_customer);
         made.insert("joined_alias", joined_alias);
+        made.insert("candidate", candidate);
         made.insert("interaction", interaction.interaction.unwrap_or_default().interaction_id);
         made.insert("statement", statement.statement.unwrap_or_default().statement_id);
         made.insert("boundary", boundary.boundary_id);

@@ -25,12 +25,13 @@ impl Sample {
 
     /// The pieces of furniture that it names; not the ones that only make it unique.
     pub fn pieces(&self) -> Vec<&'static str> {
-        const PIECES: [&str; 14] = [
+        const PIECES: [&str; 15] = [
             "email",
             "customer",
             "other_customer",
             "joined_customer",
             "joined_alias",
+            "candidate",
             "interaction",
             "statement",
             "boundary",
@@ -156,6 +157,14 @@ fn identity() -> Vec<Sample> {
         read("rapport.identity.v1.IdentityService/ListIdentityHistory", json!({ "customer": customer() })),
         read("rapport.identity.v1.IdentityService/ExplainIdentity", json!({ "customer": customer() })),
         read("rapport.identity.v1.IdentityService/ListMatchCandidates", json!({ "page_size": 10 })),
+        sample(
+            "rapport.identity.v1.IdentityService/DecideMatchCandidate",
+            json!({
+                "candidate_id": "$candidate", "verdict": "MATCH_VERDICT_DIFFERENT",
+                "reason": "the clerk has seen both",
+            }),
+            json!({ "reason": "the clerk has seen them" }),
+        ),
         read("rapport.identity.v1.IdentityService/GetMatcher", json!({})),
         read("rapport.identity.v1.IdentityService/GetIdentityPolicy", json!({})),
         sample(

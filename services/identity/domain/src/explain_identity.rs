@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use identity_matching::{
     explain::{Explanation, Step, Verdict},
-    guard::Veto,
     weight::Weight,
 };
 use terms::{CustomerId, Identifier, Timestamp};
 
 use crate::{
+    cannot_link::CannotLink,
     identify::{Guard, Refusal},
-    matching::{Known, Search},
+    matching::{Known, Search, resemble::guard_of},
     record::{Claim, Record, RecordId},
 };
 
@@ -34,9 +34,52 @@ pub struct Owned {
     pub customer: CustomerId,
 }
 
+/// What somebody said by hand of two ids, and what holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Word {
+    /// The merge or the cannot-link.
+    pub id: String,
+    /// Whether the two are one.
+    pub same: bool,
+    /// One id, whoever it means now.
+    pub here: CustomerId,
+    /// The other.
+    pub there: CustomerId,
+    /// Who said it; empty where that is not known any more.
+    pub actor: String,
+    /// Why, as it was said; may be empty.
+    pub reason: String,
+    /// When (record time).
+    pub at: Timestamp,
+}
+
+impl Word {
+    /// That two are two.
+    pub fn of(link: &CannotLink) -> Self {
+        Self {
+            id: link.id.to_string(),
+            same: false,
+            here: link.a,
+            there: link.b,
+            actor: link.actor.clone(),
+            reason: String::new(),
+            at: link.at,
+        }
+    }
+}
+
 /// What an edge rests on.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ground {
+    /// Somebody said so.
+    Word {
+        /// The merge or the cannot-link.
+        id: String,
+        /// Whether the two are one.
+        same: bool,
+        /// Why, as it was said.
+        reason: String,
+    },
     /// Both records claim this identifier.
     Shared(Identifier),
     /// The records resemble each other.
@@ -91,23 +134,30 @@ impl Compared<'_> {
     }
 }
 
-/// Why the records of one customer are one.
-pub fn why_one(records: &[Owned], compared: &Compared<'_>) -> Explained {
-    let mut edges = shared(records);
-    let tied = edges.len();
+/// Why the records of one customer are one. `words` is what was said of its ids.
+pub fn why_one(records: &[Owned], compared: &Compared<'_>, words: &[Word]) -> Explained {
+    let mut edges: Vec<Edge> =
+        words.iter().filter(|word| word.same).filter_map(|word| said(word, records, records)).collect();
+    edges.extend(shared(records));
     let ours: BTreeSet<RecordId> = records.iter().map(|owned| owned.record.id).collect();
     let pairs = compared.stored.iter().filter(|(a, b)| ours.contains(a) && ours.contains(b));
     let mut alike: Vec<Edge> = pairs.filter_map(|(a, b)| compared.edge(*a, *b)).collect();
     strongest_first(&mut alike);
-    let resembling = alike.len();
     edges.extend(alike);
+    let summary = summary_of_one(records.len(), &edges, compared);
     edges.truncate(MOST_EDGES);
-    let summary = summary_of_one(records.len(), tied, resembling, &edges, compared);
     Explained { edges, guards: Vec::new(), summary }
 }
 
-/// Why two customers are not one: what speaks for it, and what keeps them apart. `guards` is what forbids to join them.
-pub fn why_two(one: &[Owned], other: &[Owned], compared: &Compared<'_>, mut guards: Vec<Refusal>) -> Explained {
+/// Why two customers are not one: what speaks for it, and what keeps them apart. `guards` is what forbids to join them,
+/// `words` what was said of the two.
+pub fn why_two(
+    one: &[Owned],
+    other: &[Owned],
+    compared: &Compared<'_>,
+    mut guards: Vec<Refusal>,
+    words: &[Word],
+) -> Explained {
     let (ours, theirs) = (ids(one), ids(other));
     let of = |ids: &BTreeSet<RecordId>| {
         compared.known.iter().map(|known| known.record).filter(|record| ids.contains(record)).collect::<Vec<_>>()
@@ -118,13 +168,19 @@ pub fn why_two(one: &[Owned], other: &[Owned], compared: &Compared<'_>, mut guar
         across.filter_map(|(a, b)| Some((compared.search.score(a, b)?, a, b))).collect();
     scored.sort_by_key(|(score, a, b)| (std::cmp::Reverse(*score), *a, *b));
     let review = compared.search.thresholds().review;
-    let mut edges: Vec<Edge> = shared_across(one, other);
+    let against: Vec<&Word> = words.iter().filter(|word| !word.same).collect();
+    if let Some(word) = against.first() {
+        guards
+            .insert(0, Refusal::new(Guard::CannotLink, format!("{} said by hand that they are two", who(&word.actor))));
+    }
+    let mut edges: Vec<Edge> = against.into_iter().filter_map(|word| said(word, one, other)).collect();
+    edges.extend(shared_across(one, other));
     // The best is told whatever it is worth: it says why the two are not one.
     let told = scored.iter().enumerate().filter(|(place, (score, ..))| *place == 0 || *score >= review);
     edges.extend(told.take(MOST_EDGES).filter_map(|(_, (_, a, b))| compared.edge(*a, *b)));
     let best = edges.iter().find_map(|edge| match &edge.ground {
         Ground::Resemblance(explanation) => Some((**explanation).clone()),
-        Ground::Shared(_) => None,
+        Ground::Shared(_) | Ground::Word { .. } => None,
     });
     if let Some(best) = &best {
         for veto in &best.vetoes {
@@ -143,6 +199,38 @@ fn ids(records: &[Owned]) -> BTreeSet<RecordId> {
     records.iter().map(|owned| owned.record.id).collect()
 }
 
+/// Who acted, as a sentence begins.
+fn who(actor: &str) -> &str {
+    if actor.is_empty() { "somebody" } else { actor }
+}
+
+/// What was said of two ids, as an edge between the oldest records that arrived there: of `one`, and of `other`.
+fn said(word: &Word, one: &[Owned], other: &[Owned]) -> Option<Edge> {
+    let all = || one.iter().chain(other);
+    let at = |id: CustomerId| all().filter(|owned| owned.record.home == id).map(|owned| owned.record.id).min();
+    let (mut left, mut right) = (at(word.here), at(word.there));
+    // An id whose records all moved away stands for whoever has it now.
+    let oldest = |records: &[Owned], not: Option<RecordId>| {
+        records.iter().map(|owned| owned.record.id).filter(|id| Some(*id) != not).min()
+    };
+    if left.is_none() {
+        left = oldest(one, right).or_else(|| oldest(other, right));
+    }
+    if right.is_none() {
+        right = oldest(other, left).or_else(|| oldest(one, left));
+    }
+    let (left, right) = (left?, right?);
+    let ground = Ground::Word { id: word.id.clone(), same: word.same, reason: word.reason.clone() };
+    Some(Edge {
+        left: left.min(right),
+        right: left.max(right),
+        ground,
+        probability: if word.same { 1.0 } else { 0.0 },
+        actor: Some(word.actor.clone()),
+        at: Some(word.at),
+    })
+}
+
 fn strongest_first(edges: &mut [Edge]) {
     edges.sort_by(|a, b| b.probability.total_cmp(&a.probability).then((a.left, a.right).cmp(&(b.left, b.right))));
 }
@@ -156,9 +244,9 @@ fn shared(records: &[Owned]) -> Vec<Edge> {
         }
     }
     let mut edges = Vec::new();
-    for (identifier, claims) in by_identifier {
-        let Some(((first, _), rest)) = claims.split_first() else { continue };
-        edges.extend(rest.iter().map(|(owned, claim)| tie(identifier, first, owned, claim)));
+    for claims in by_identifier.into_values() {
+        let Some(((first, claimed), rest)) = claims.split_first() else { continue };
+        edges.extend(rest.iter().map(|(owned, claim)| tie((first.record.id, claimed), (owned.record.id, claim))));
     }
     edges
 }
@@ -168,57 +256,79 @@ fn shared_across(one: &[Owned], other: &[Owned]) -> Vec<Edge> {
     let mut edges = Vec::new();
     for ours in one {
         for claim in &ours.claims {
-            let also = other.iter().find(|theirs| theirs.claims.iter().any(|c| c.identifier == claim.identifier));
-            edges.extend(also.map(|theirs| tie(&claim.identifier, ours, theirs, claim)));
+            let also = other.iter().find_map(|theirs| {
+                let same = theirs.claims.iter().find(|c| c.identifier == claim.identifier)?;
+                Some((theirs.record.id, same))
+            });
+            edges.extend(also.map(|(theirs, same)| tie((ours.record.id, claim), (theirs, same))));
         }
     }
     edges.truncate(MOST_EDGES);
     edges
 }
 
-fn tie(identifier: &Identifier, a: &Owned, b: &Owned, claim: &Claim) -> Edge {
+/// That two records claim the same identifier. Who claimed it last made the edge; it is as certain as the weaker claim.
+pub fn tie((a, one): (RecordId, &Claim), (b, other): (RecordId, &Claim)) -> Edge {
+    let claim = if one.created_at > other.created_at { one } else { other };
     Edge {
-        left: a.record.id.min(b.record.id),
-        right: a.record.id.max(b.record.id),
-        ground: Ground::Shared(identifier.clone()),
-        probability: claim.certainty,
+        left: a.min(b),
+        right: a.max(b),
+        ground: Ground::Shared(claim.identifier.clone()),
+        probability: one.certainty.min(other.certainty),
         actor: Some(claim.actor.clone()),
         at: Some(claim.created_at),
     }
 }
 
-fn guard_of(veto: Veto) -> Option<Guard> {
-    match veto {
-        Veto::CannotLink => Some(Guard::CannotLink),
-        Veto::Identifier => Some(Guard::VerifiedConflict),
-        Veto::BirthDate => Some(Guard::BirthDate),
-        Veto::Generation => Some(Guard::Generation),
-        Veto::GivenName | Veto::NamesAlone => None,
-    }
-}
-
-fn summary_of_one(records: usize, tied: usize, resembling: usize, edges: &[Edge], compared: &Compared<'_>) -> String {
+fn summary_of_one(records: usize, edges: &[Edge], compared: &Compared<'_>) -> String {
     if records < 2 {
         return "The customer has one record; there is nothing to hold together.".to_owned();
     }
-    let mut text = format!("{records} records are one customer: ");
-    text += &match (tied, resembling) {
-        (0, 0) => "they were linked by a source's key, by hand, or through records that are not shown.".to_owned(),
-        (n, 0) => format!("identifiers that they share tie them together ({n} links)."),
-        (0, n) => format!("they resemble each other ({n} pairs)."),
-        (n, m) => {
-            format!("identifiers that they share tie them together ({n} links), and {m} pairs resemble each other.")
+    let (mut words, mut tied, mut alike) = (0, 0, 0);
+    let (mut actors, mut namespaces, mut weakest) = (BTreeSet::new(), BTreeSet::new(), None::<Weight>);
+    for edge in edges {
+        match &edge.ground {
+            Ground::Word { .. } => {
+                words += 1;
+                actors.insert(who(edge.actor.as_deref().unwrap_or_default()));
+            }
+            Ground::Shared(identifier) => {
+                tied += 1;
+                namespaces.insert(identifier.namespace.as_str());
+            }
+            Ground::Resemblance(explanation) => {
+                alike += 1;
+                weakest = Some(weakest.map_or(explanation.score, |least| least.min(explanation.score)));
+            }
         }
-    };
-    let weakest = edges.iter().filter_map(|edge| match &edge.ground {
-        Ground::Resemblance(explanation) => Some(explanation.score),
-        Ground::Shared(_) => None,
-    });
-    if let Some(least) = weakest.min() {
+    }
+    let mut grounds = Vec::new();
+    if words > 0 {
+        grounds.push(format!("{} joined them by hand ({})", listed(&actors), counted(words, "time")));
+    }
+    if tied > 0 {
+        grounds.push(format!("they share identifiers ({}: {})", counted(tied, "link"), listed(&namespaces)));
+    }
+    if alike > 0 {
+        grounds.push(format!("they resemble each other ({})", counted(alike, "pair")));
+    }
+    if grounds.is_empty() {
+        grounds.push("a source's key links them, or records that are not shown".to_owned());
+    }
+    let mut text = format!("{records} records are one customer: {}.", grounds.join("; "));
+    if let Some(least) = weakest {
         let merge = compared.search.thresholds().merge;
         text += &format!(" The weakest resemblance has {least} bits; from {merge} on nobody is asked.");
     }
     text
+}
+
+fn counted(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+fn listed(words: &BTreeSet<&str>) -> String {
+    words.iter().copied().collect::<Vec<_>>().join(", ")
 }
 
 fn summary_of_two(best: Option<&Explanation>, guards: &[Refusal], incomparable: bool) -> String {
@@ -237,8 +347,9 @@ fn summary_of_two(best: Option<&Explanation>, guards: &[Refusal], incomparable: 
             format!("They are two; {decision}, a probability of {percent:.2} %.{}", for_and_against(best))
         }
     };
-    if let Some(guard) = guards.first() {
-        text += &format!(" What keeps them apart: {}.", guard.detail);
+    if !guards.is_empty() {
+        let details: Vec<&str> = guards.iter().map(|guard| guard.detail.as_str()).collect();
+        text += &format!(" What keeps them apart: {}.", details.join("; "));
     } else if let Some(doubt) = best.and_then(|best| best.doubts.first()) {
         text += &format!(" In doubt: {}.", doubt.reason());
     }

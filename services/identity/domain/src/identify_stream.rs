@@ -11,7 +11,7 @@ use crate::{
     cannot_link::CannotLink,
     history::HistoryEntry,
     identify::{Identified, Identify, decide},
-    matching::Proposal,
+    matching::{Asked, Candidate, Proposal},
     record::RecordId,
     split_customer::Split,
     view::{Change, Lead, Merge, Moment, Node, View},
@@ -63,14 +63,18 @@ pub struct Batch {
     pub news: BTreeMap<CustomerId, News>,
     /// Records that say something else than before, or claim something else.
     pub retold: BTreeSet<RecordId>,
+    /// Records that share an identifier with a customer to whom they were not joined, for review.
+    pub asked: Vec<Asked>,
     /// Pairs of customers that go to review.
     pub proposals: Vec<Proposal>,
+    /// A pair that was decided.
+    pub reviewed: Option<Candidate>,
 }
 
 impl Batch {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.created.is_empty() && self.updated.is_empty()
+        self.created.is_empty() && self.updated.is_empty() && self.reviewed.is_none()
     }
 
     /// Notes what `change` is about to do to `view`.
@@ -110,6 +114,7 @@ impl Batch {
             self.news.entry(id).or_default().namespaces.extend(touched.namespaces.iter().cloned());
         }
         self.history.extend(change.history.iter().cloned());
+        self.asked.extend(change.asked.iter().cloned());
         if change.visible {
             let news = self.news.entry(id).or_default();
             news.created |= change.created;

@@ -14,6 +14,7 @@
 //! | [`guard`], [`anchors`] | what keeps different people from becoming one, and what it needs to know of a customer |
 //! | [`view`] | [`View`]: the part of the graph that a decision reads; how a change alters it |
 //! | [`merge_customers`], [`split_customer`] | `MergeCustomers` and `SplitCustomer`: by hand, and back |
+//! | [`decide_match_candidate`] | `DecideMatchCandidate`: what a steward says of a pair in review |
 //! | [`cannot_link`] | pairs that must not become one |
 //! | [`identify`] | `Identify`: check, then decide; [`identify_stream`] folds many into one [`Batch`] |
 //! | [`matching`] | which records are one party although they share no identifier |
@@ -32,6 +33,7 @@ pub mod cannot_link;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod customer;
+pub mod decide_match_candidate;
 pub mod explain_identity;
 pub mod golden;
 pub mod guard;
@@ -59,6 +61,7 @@ pub mod view;
 pub use anchors::Anchors;
 pub use cannot_link::{CannotLink, CannotLinkId};
 pub use customer::{Customer, CustomerIdentifier, Kind, Sourced, TraitValue};
+pub use decide_match_candidate::{DecideMatchCandidate, Decided, Label, MatchVerdict};
 pub use golden::Golden;
 pub use guard::may_join;
 pub use history::{Detail, HistoryEntry, HistoryId, HistoryKind};

@@ -1,5 +1,6 @@
 //! A store without a disk: one large view per tenant. For property tests, and as the plainest reading of the port.
 
+mod matches;
 mod relations;
 
 use std::{
@@ -19,6 +20,7 @@ use terms::{
 
 use crate::{
     customer::Customer,
+    explain_identity::Word,
     history::HistoryEntry,
     identify::{Identified, Identify},
     identify_stream::{Batch, identify_all},
@@ -30,7 +32,7 @@ use crate::{
     record::{Claim, Record, RecordId},
     relate_customers::Relation,
     split_customer::{Parted, SplitCustomer, split_customer},
-    view::{Lead, Merge, Moment, Node, View},
+    view::{Bond, Lead, Merge, Moment, Node, View},
 };
 
 /// Customers in memory.
@@ -86,6 +88,7 @@ impl MemoryCustomers {
         if let Some(filing) = filing {
             tenant.files.keep(&tenant.view, filing);
         }
+        matching::ask(&tenant.view, &mut batch, &mut verdicts);
         tenant.files.propose(std::mem::take(&mut batch.proposals), moment.now);
         Ok((verdicts, batch))
     }
@@ -96,18 +99,21 @@ impl MemoryCustomers {
         caller: &Caller,
         once: Option<Once>,
         validate_only: bool,
-        work: impl FnOnce(&mut View, Moment<'_>) -> Result<(Batch, T), Fault>,
+        work: impl FnOnce(&mut View, &MemoryFiles, Moment<'_>) -> Result<(Batch, T), Fault>,
     ) -> Result<Written<T>, Fault> {
         let mut state = self.state.lock();
         state.once(once, |state| {
             let tenant = state.tenants.entry(caller.tenant.clone()).or_default();
             let mut view = tenant.view.clone();
             let moment = Moment { now: self.clock.now(), ids: &self.ids, actor: &caller.subject };
-            let (batch, value) = work(&mut view, moment)?;
+            let (mut batch, value) = work(&mut view, &tenant.files, moment)?;
             if validate_only {
                 return Ok((value, Revision::new()));
             }
             tenant.view = view;
+            if let Some(decided) = batch.reviewed.take() {
+                tenant.files.candidates.insert(decided.id, decided);
+            }
             Ok((value, state.note(&caller.tenant, batch)))
         })
     }
@@ -207,7 +213,7 @@ impl Customers for MemoryCustomers {
         command: MergeCustomers,
     ) -> Result<Written<Merged>, Fault> {
         let validate_only = command.validate_only;
-        self.by_hand(caller, once, validate_only, |view, moment| merge_customers(view, &command, moment))
+        self.by_hand(caller, once, validate_only, |view, _, moment| merge_customers(view, &command, moment))
     }
 
     async fn split(
@@ -217,7 +223,7 @@ impl Customers for MemoryCustomers {
         command: SplitCustomer,
     ) -> Result<Written<Parted>, Fault> {
         let validate_only = command.validate_only;
-        self.by_hand(caller, once, validate_only, |view, moment| split_customer(view, &command, moment))
+        self.by_hand(caller, once, validate_only, |view, _, moment| split_customer(view, &command, moment))
     }
 
     async fn identify_many(&self, caller: &Caller, commands: Vec<Identify>) -> Result<Written<Verdicts>, Fault> {
@@ -289,6 +295,29 @@ impl Customers for MemoryCustomers {
             let survivor = state.view.resolve(customer);
             let aliases = state.view.aliases_of(survivor).into_iter();
             aliases.filter_map(|id| Some(Merge { survivor, ..state.view.merge(id)?.clone() })).collect()
+        }))
+    }
+
+    async fn words(&self, tenant: &Tenant, customers: &[CustomerId]) -> Result<Vec<Word>, Fault> {
+        Ok(self.read(tenant, |state| {
+            let view = &state.view;
+            let aliases = customers.iter().flat_map(|customer| view.aliases_of(*customer));
+            let merges = aliases.filter_map(|id| view.merge(id)).filter(|merge| merge.bond == Bond::Manual);
+            let merges = merges.map(|merge| {
+                let entry = state.history.iter().find(|entry| entry.id == merge.id);
+                Word {
+                    id: merge.id.to_string(),
+                    same: true,
+                    here: merge.here,
+                    there: merge.there,
+                    actor: entry.map(|entry| entry.actor.clone()).unwrap_or_default(),
+                    reason: entry.map(|entry| entry.detail.words.clone()).unwrap_or_default(),
+                    at: merge.at,
+                }
+            });
+            let among = |id: CustomerId| customers.contains(&view.resolve(id));
+            let links = view.cannot_links().filter(|link| among(link.a) && among(link.b));
+            merges.chain(links.map(Word::of)).collect()
         }))
     }
 

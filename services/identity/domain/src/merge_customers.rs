@@ -58,6 +58,11 @@ pub struct Merged {
 /// Checks a reason: somebody's words for the history.
 pub fn check_reason(reason: &str, wrong: &mut Violations) {
     wrong.add_if(reason.trim().is_empty(), "reason", "is empty; say why, for the history");
+    check_words(reason, wrong);
+}
+
+/// The same where the act says enough by itself.
+pub fn check_words(reason: &str, wrong: &mut Violations) {
     wrong.add_if(reason.len() > MAX_REASON, "reason", "is too long; give at most 1024 bytes");
     wrong.add_if(reason.contains('\0'), "reason", "holds a NUL character; remove it");
 }
@@ -122,8 +127,8 @@ impl Merging<'_> {
         }
         let state = view.customer(loser).cloned().ok_or_else(|| Fault::internal("a named customer is gone"))?;
         let refusals = self.forbidden(view, &state);
-        if let Some(first) = refusals.first().filter(|_| !self.command.override_guards) {
-            return Err(refuse(first, loser));
+        if !refusals.is_empty() && !self.command.override_guards {
+            return Err(refused(&refusals, self.customer.id, loser));
         }
         let links: Vec<_> =
             view.cannot_links().filter(|link| joins(view, link.a, link.b, self.customer.id, loser)).cloned().collect();
@@ -165,11 +170,7 @@ impl Merging<'_> {
     /// What forbids that `loser` is merged in.
     fn forbidden(&self, view: &View, loser: &CustomerState) -> Vec<Refusal> {
         let mut refusals = may_join(&self.command.policy, &self.customer, loser, self.moment.now);
-        if let Some(link) = view.cannot_link(self.customer.id, loser.id) {
-            let detail = format!("the two were taken apart by hand; cannot-link `{}` stands", link.id);
-            let refusal = Refusal { customer: Some(loser.id), ..Refusal::new(Guard::CannotLink, detail) };
-            refusals.push(refusal);
-        }
+        refusals.extend(kept_apart(view, self.customer.id, loser.id));
         refusals
     }
 
@@ -221,15 +222,28 @@ fn namespaces(view: &View, customer: CustomerId) -> BTreeSet<String> {
     linked.collect()
 }
 
-fn refuse(first: &Refusal, loser: CustomerId) -> Fault {
-    let reason = match first.guard {
-        Guard::KindMismatch => Reason::KindMismatch,
+/// What a steward said before: that the two are two.
+pub(crate) fn kept_apart(view: &View, one: CustomerId, other: CustomerId) -> Option<Refusal> {
+    let link = view.cannot_link(one, other)?;
+    let detail = format!("the two were taken apart by hand; cannot-link `{}` stands", link.id);
+    Some(Refusal { customer: Some(other), ..Refusal::new(Guard::CannotLink, detail) })
+}
+
+/// The fault of a merge that guards forbid; the strongest comes first.
+pub(crate) fn refused(refusals: &[Refusal], survivor: CustomerId, loser: CustomerId) -> Fault {
+    let guards: Vec<&str> = refusals.iter().map(|refusal| refusal.guard.as_str()).collect();
+    let details: Vec<&str> = refusals.iter().map(|refusal| refusal.detail.as_str()).collect();
+    let reason = match refusals.first().map(|refusal| refusal.guard) {
+        Some(Guard::KindMismatch) => Reason::KindMismatch,
         _ => Reason::MergeRefused,
     };
     let message = format!(
-        "customer `{loser}` cannot be merged: {}; with `override_guards` (needs `identity.admin`) the merge is made \
-         nonetheless",
-        first.detail
+        "customer `{loser}` cannot be merged: {}; MergeCustomers with `override_guards` (needs `identity.admin`) makes \
+         the merge nonetheless",
+        details.join("; ")
     );
-    Fault::new(reason, message).with("customer_id", loser.to_string())
+    Fault::new(reason, message)
+        .with("guard", guards.join(","))
+        .with("customer_id", loser.to_string())
+        .with("other_customer_id", survivor.to_string())
 }

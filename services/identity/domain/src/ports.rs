@@ -5,6 +5,7 @@ use terms::{Caller, CustomerId, Fault, Identifier, Once, Tenant, Written};
 
 use crate::{
     customer::Customer,
+    explain_identity::Word,
     history::HistoryEntry,
     identify::{Identified, Identify},
     list_customers::ListQuery,
@@ -99,6 +100,13 @@ pub trait Customers: Send + Sync + 'static {
     /// # Errors
     /// What the store says.
     async fn merges(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<Merge>, Fault>;
+
+    /// What was said by hand of these customers and holds: merges within each, cannot-links between any two of them. In
+    /// no order.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn words(&self, tenant: &Tenant, customers: &[CustomerId]) -> Result<Vec<Word>, Fault>;
 
     /// What happened to a customer and to those that were merged into it: a part of it, in the order asked for.
     ///

@@ -14,6 +14,7 @@ use crate::{
     customer::{Customer, Sourced, etag},
     golden::Golden,
     history::{HistoryEntry, HistoryId},
+    matching::Asked,
     record::{Claim, Record, RecordId, RecordKey},
 };
 
@@ -177,6 +178,8 @@ pub struct Change {
     pub touched: Vec<Touched>,
     /// Entries to add.
     pub history: Vec<HistoryEntry>,
+    /// Customers to whom guards did not join the record, for review.
+    pub asked: Vec<Asked>,
     /// Golden traits whose value is another one now.
     pub changed_traits: Vec<String>,
     /// Namespaces in which an identifier came.

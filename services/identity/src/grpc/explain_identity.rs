@@ -50,18 +50,20 @@ pub(super) async fn explain_identity(
         let what = format!("record `{stranger}` of the customers that are named");
         return Err(Fault::not_found(Reason::RecordNotFound, what).with("record_id", stranger.to_string()));
     }
-    let Dossier { matcher, known, pairs } = ports.matches.dossier(call.tenant(), &all).await?;
+    let Dossier { matcher, known, pairs, .. } = ports.matches.dossier(call.tenant(), &all).await?;
     let thresholds = matcher.thresholds(policy.thresholds.upper, policy.thresholds.lower);
     let compared = Compared {
         search: Search::new(&matcher, thresholds, []).with(known.clone()),
         known,
         stored: pairs.into_iter().collect(),
     };
+    let named: Vec<CustomerId> = [Some(&customer), other.as_ref()].into_iter().flatten().map(|c| c.id).collect();
+    let words = ports.customers.words(call.tenant(), &named).await?;
     let Explained { edges, guards, summary } = match &other {
-        None => why_one(&ours, &compared),
+        None => why_one(&ours, &compared, &words),
         Some(_) => {
             let guards = forbids(&policy, &party(&policy, &ours), &party(&policy, &theirs), ports.clock.now());
-            why_two(&ours, &theirs, &compared, guards)
+            why_two(&ours, &theirs, &compared, guards, &words)
         }
     };
     Ok(ExplainIdentityResponse {

@@ -2,7 +2,8 @@
 
 use host::{Call, decode};
 use identity_domain::{
-    Policy,
+    Claim, Policy, RecordId,
+    explain_identity::{Edge, tie},
     lookup_customer::{check_ref, not_found, resolve},
     matching::{
         Candidate, CandidateState, Dossier, Search,
@@ -72,16 +73,24 @@ pub(super) async fn told(
     if records.is_empty() {
         return Ok(Vec::new());
     }
-    let Dossier { matcher, known, .. } = ports.matches.dossier(tenant, &records).await?;
+    let Dossier { matcher, known, claims, .. } = ports.matches.dossier(tenant, &records).await?;
     let search =
         Search::new(&matcher, matcher.thresholds(policy.thresholds.upper, policy.thresholds.lower), []).with(known);
     let told = candidates.iter().map(|candidate| {
         let (left, right) = (candidate.proposal.left_record, candidate.proposal.right_record);
         let explained = search.explain(left, right);
-        let edges = explained.map(|explained| evidence::resemblance(left, right, &explained, &matcher));
-        evidence::candidate(candidate, edges.into_iter().collect())
+        let alike = explained.map(|explained| evidence::resemblance(left, right, &explained, &matcher));
+        let both = shared(&claims, left, right).map(|tie| evidence::edge(&tie, &matcher));
+        evidence::candidate(candidate, both.chain(alike).collect())
     });
     Ok(told.collect())
+}
+
+/// Identifiers that both records claim.
+fn shared(claims: &[(RecordId, Claim)], left: RecordId, right: RecordId) -> impl Iterator<Item = Edge> {
+    let of = move |record: RecordId| claims.iter().filter(move |(id, _)| *id == record).map(|(_, claim)| claim);
+    let both = of(left).filter_map(move |claim| Some((claim, of(right).find(|c| c.identifier == claim.identifier)?)));
+    both.map(move |(one, other)| tie((left, one), (right, other)))
 }
 
 fn checked(policy: &Policy, body: ListMatchCandidatesRequest) -> Result<Wanted, Fault> {

@@ -1,6 +1,7 @@
 //! `rapport.identity.v1.IdentityService`: one RPC per file.
 
 mod batch_get_customers;
+mod decide_match_candidate;
 mod explain_identity;
 mod get_customer;
 mod get_identity_policy;
@@ -81,13 +82,8 @@ pub const ACCESS: &[(&str, Access)] = &[
 ];
 
 /// RPCs that are declared, and come with a later release.
-pub const NOT_YET_SERVED: &[&str] = &[
-    rpc!("DecideMatchCandidate"),
-    rpc!("TrainMatcher"),
-    rpc!("MatchRecords"),
-    rpc!("EraseCustomer"),
-    rpc!("ExportCustomer"),
-];
+pub const NOT_YET_SERVED: &[&str] =
+    &[rpc!("TrainMatcher"), rpc!("MatchRecords"), rpc!("EraseCustomer"), rpc!("ExportCustomer")];
 
 /// Serves a unary RPC by its file.
 macro_rules! unary {
@@ -178,9 +174,9 @@ impl identity_service_server::IdentityService for Handler {
 
     async fn decide_match_candidate(
         &self,
-        _: Request<DecideMatchCandidateRequest>,
+        request: Request<DecideMatchCandidateRequest>,
     ) -> Result<Response<DecideMatchCandidateResponse>, Status> {
-        later!("DecideMatchCandidate")
+        unary!(self, request, decide_match_candidate)
     }
 
     async fn list_identity_history(

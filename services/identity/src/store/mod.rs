@@ -3,6 +3,7 @@
 //! | file | subject |
 //! |---|---|
 //! | [`migrations`] | the tables |
+//! | `by_hand` | what stewards do |
 //! | `load`, `whole` | the view that commands need, under locks; all of a customer |
 //! | `save` | what they changed |
 //! | `matching` | what the matcher keeps |
@@ -12,6 +13,7 @@
 //! | `search` | what stewards find customers by |
 //! | `rows`, `sealed`, `sql` | columns to values; what is sealed; where the two databases differ |
 
+mod by_hand;
 mod history;
 mod load;
 mod matching;
@@ -31,25 +33,25 @@ use async_trait::async_trait;
 use data::{Dialect, Sql, Store, Tx};
 use identity_domain::{
     Batch, Customer, Customers, HistoryEntry, HistoryQuery, Identified, Identify, Kind, Lead, Merge, MergeCustomers,
-    Merged, Moment, Parted, Policy, Record, SplitCustomer, Verdicts, View, identify_all,
+    Merged, Moment, Parted, Record, SplitCustomer, Verdicts,
+    explain_identity::Word,
+    identify_all,
     list_customers::ListQuery,
-    matching::{Filing, Matcher, answer, attempt, resemble},
-    merge_customers::merge_customers,
+    matching::{Filing, Matcher, answer, ask, attempt, resemble},
     record::Claim,
-    split_customer::split_customer,
 };
 use profile::{Marks, Section};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use terms::{Caller, CustomerId, CustomerRef, Fault, Identifier, Ids, Once, Tenant, Written};
+use serde::{Deserialize, Serialize};
+use terms::{Caller, CustomerId, Fault, Identifier, Ids, Once, Tenant, Written};
 
 use sea_orm::DatabaseTransaction;
 
 use self::{
+    by_hand::Hand,
     load::{Loaded, Lock, load},
-    matching::{Hints, Matchers, SqlFiles},
+    matching::{Hints, Matchers, Queue, SqlFiles},
     read::Reading,
     sealed::Sealing,
-    whole::{Reach, whole},
 };
 use crate::{feed, reader::Reader};
 
@@ -70,27 +72,6 @@ struct Answered {
     reply: Identified,
     /// Whose sections are stale.
     changed: Vec<CustomerId>,
-}
-
-/// The answer to a command by hand, as it is recorded: sealed, for it holds customers.
-#[derive(Serialize, Deserialize)]
-struct ByHand {
-    holder: CustomerId,
-    sealed: Vec<u8>,
-    changed: Vec<CustomerId>,
-}
-
-/// Decides on a view of everything.
-type Decide<T> = Box<dyn Fn(&mut View, Moment<'_>) -> Result<(Batch, T), Fault> + Send + Sync>;
-
-/// A command by hand: how to decide on it, and whom it needs.
-struct Hand<T> {
-    references: Vec<CustomerRef>,
-    reach: Reach,
-    policy: Arc<Policy>,
-    decide: Decide<T>,
-    /// Under whose key the answer is sealed.
-    holder: fn(&T) -> CustomerId,
 }
 
 impl SqlCustomers {
@@ -123,68 +104,6 @@ impl SqlCustomers {
             })
         });
         Ok(Written { value: value.await?, revision: terms::Revision::new(), replayed: false })
-    }
-
-    /// Reads, decides, and, unless it is only tried, writes.
-    async fn by_hand<T: Serialize + DeserializeOwned + Send + 'static>(
-        &self,
-        caller: &Caller,
-        once: Option<Once>,
-        validate_only: bool,
-        hand: Hand<T>,
-    ) -> Result<Written<T>, Fault> {
-        let (ids, who, store) = (self.ids.clone(), caller.clone(), self.store.clone());
-        if validate_only {
-            let value = self.store.snapshot(move |conn| {
-                Box::pin(async move {
-                    let sealing = Sealing { sealer: store.sealer(), tenant: &who.tenant };
-                    let mut loaded = whole(conn, sealing, &hand.references, hand.reach, &hand.policy, Lock::No).await?;
-                    let moment = Moment { now: store.clock().now(), ids: &ids, actor: &who.subject };
-                    (hand.decide)(&mut loaded.view, moment).map(|(_, value)| value)
-                })
-            });
-            return Ok(Written { value: value.await?, revision: terms::Revision::new(), replayed: false });
-        }
-        let work = Arc::new((ids, who, hand, Hints::default()));
-        let write = || {
-            let work = work.clone();
-            self.store.write_once(once.clone(), move |tx| {
-                let work = work.clone();
-                Box::pin(async move {
-                    let (ids, who, hand, hints) = &*work;
-                    let sealing = Sealing { sealer: tx.sealer(), tenant: &who.tenant };
-                    // What belongs to another id is filed under another id.
-                    if hand.reach == Reach::Nodes && !hints.lock_first(tx.conn(), &who.tenant).await? {
-                        hints.lock_now(tx.conn(), &who.tenant).await?;
-                    }
-                    let mut loaded =
-                        whole(tx.conn(), sealing, &hand.references, hand.reach, &hand.policy, Lock::Yes).await?;
-                    let moment = Moment { now: tx.now(), ids, actor: &who.subject };
-                    let (batch, value) = (hand.decide)(&mut loaded.view, moment)?;
-                    if !batch.is_empty() {
-                        save::save(tx.conn(), sealing, &loaded, &batch).await?;
-                    }
-                    if !batch.rehomed.is_empty() {
-                        matching::rehome(tx.conn(), sealing, &loaded.view, &batch.rehomed).await?;
-                    }
-                    let holder = (hand.holder)(&value);
-                    tx.act_as(&who.subject);
-                    tx.concerns(holder);
-                    let changed = feed::publish(tx, &who.tenant, &loaded.view, &batch)?;
-                    if changed.is_empty() {
-                        tx.observe(&who.tenant, holder);
-                    }
-                    Ok(ByHand { holder, sealed: sealing.seal(holder, &value)?, changed })
-                })
-            })
-        };
-        let written = self.matchers.in_turn(&caller.tenant, &work.3, write).await?;
-        if !written.replayed {
-            self.mark(&caller.tenant, &written.value.changed, &written.revision).await;
-        }
-        let sealing = Sealing { sealer: self.store.sealer(), tenant: &caller.tenant };
-        let value = sealing.open(written.value.holder, &written.value.sealed)?;
-        Ok(Written { value, revision: written.revision, replayed: written.replayed })
     }
 
     async fn mark(&self, tenant: &Tenant, changed: &[CustomerId], revision: &terms::Revision) {
@@ -235,6 +154,7 @@ impl Deciding<'_> {
             let filing = resemble::resemble(&mut files, &matcher, policy, &mut loaded.view, about, moment).await?;
             filed = filing.map(|filing| (matcher, filing));
         }
+        ask(&loaded.view, &mut batch, &mut verdicts);
         Ok(Decided { loaded, verdicts, batch, filed })
     }
 }
@@ -254,8 +174,10 @@ async fn commit(
         save::save(tx.conn(), sealing, &loaded, &batch).await?;
     }
     if let Some((matcher, filing)) = &filed {
-        let about = (filing, batch.proposals.as_slice());
-        matching::keep(tx.conn(), sealing, (&loaded.view, matcher), about, tx.now()).await?;
+        matching::keep(tx.conn(), sealing, (&loaded.view, matcher), filing, tx.now()).await?;
+    }
+    if !batch.proposals.is_empty() {
+        Queue { conn: tx.conn(), sealing }.propose(&batch.proposals, tx.now()).await?;
     }
     load::release(tx.conn(), sealing, &loaded).await?;
     tx.act_as(&caller.subject);
@@ -338,17 +260,8 @@ impl Customers for SqlCustomers {
         once: Option<Once>,
         command: MergeCustomers,
     ) -> Result<Written<Merged>, Fault> {
-        let hand = Hand {
-            references: command.references().cloned().collect(),
-            reach: Reach::Customers,
-            policy: command.policy.clone(),
-            holder: |merged: &Merged| merged.customer.id,
-            decide: {
-                let command = command.clone();
-                Box::new(move |view, moment| merge_customers(view, &command, moment))
-            },
-        };
-        self.by_hand(caller, once, command.validate_only, hand).await
+        let validate_only = command.validate_only;
+        self.by_hand(caller, once, validate_only, Hand::merge(command)).await
     }
 
     async fn split(
@@ -357,17 +270,8 @@ impl Customers for SqlCustomers {
         once: Option<Once>,
         command: SplitCustomer,
     ) -> Result<Written<Parted>, Fault> {
-        let hand = Hand {
-            references: vec![command.customer.clone()],
-            reach: Reach::Nodes,
-            policy: command.policy.clone(),
-            holder: |parted: &Parted| parted.remaining.id,
-            decide: {
-                let command = command.clone();
-                Box::new(move |view, moment| split_customer(view, &command, moment))
-            },
-        };
-        self.by_hand(caller, once, command.validate_only, hand).await
+        let validate_only = command.validate_only;
+        self.by_hand(caller, once, validate_only, Hand::split(command)).await
     }
 
     async fn leads(&self, tenant: &Tenant, identifiers: &[Identifier]) -> Result<Vec<Option<Lead>>, Fault> {
@@ -392,6 +296,10 @@ impl Customers for SqlCustomers {
 
     async fn merges(&self, tenant: &Tenant, customer: CustomerId) -> Result<Vec<Merge>, Fault> {
         self.read(tenant).merges(customer).await
+    }
+
+    async fn words(&self, tenant: &Tenant, customers: &[CustomerId]) -> Result<Vec<Word>, Fault> {
+        self.read(tenant).words(customers).await
     }
 
     async fn history(

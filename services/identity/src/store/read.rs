@@ -3,12 +3,13 @@
 //! Joins are written `CROSS JOIN … WHERE`: to SQLite that says in which order to join, which it cannot know without
 //! statistics; to PostgreSQL it is a join like any other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use data::{Dialect, Sql};
 use identity_domain::{
-    Anchors, Claim, Customer, CustomerState, HistoryEntry, HistoryQuery, Lead, Merge, Node, Observed, Record, RecordId,
-    Sourced,
+    Anchors, CannotLink, Claim, Customer, CustomerState, Detail, HistoryEntry, HistoryQuery, Lead, Merge, Node,
+    Observed, Record, RecordId, Sourced,
+    explain_identity::Word,
     list_customers::{ListQuery, SortField},
 };
 use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult};
@@ -241,6 +242,55 @@ impl<C: ConnectionTrait + Sync> Reading<'_, C> {
         let among = params.ids([customer]);
         let sql = format!("SELECT {} FROM alias a WHERE a.tenant = $1 AND a.customer {among}", rows::MERGE);
         self.conn.rows(&sql, params.values()).await?.iter().map(rows::merge).collect()
+    }
+
+    /// What was said by hand of these customers.
+    pub(super) async fn words(&self, customers: &[CustomerId]) -> Result<Vec<Word>, Fault> {
+        let mut params = self.params();
+        let among = params.ids(customers.iter().copied());
+        // The entry of a merge stands with both customers, by whatever names they had then.
+        let sql = format!(
+            "SELECT {}, h.actor, h.customer, h.detail FROM alias a LEFT JOIN history h ON h.tenant = $1 \
+             AND h.id = a.merge_id AND h.customer IN (a.id, a.here, a.there, a.customer) \
+             WHERE a.tenant = $1 AND a.customer {among} AND a.bond = 'manual'",
+            rows::MERGE
+        );
+        let mut words: BTreeMap<String, Word> = BTreeMap::new();
+        for row in self.conn.rows(&sql, params.values()).await? {
+            let merge = rows::merge(&row)?;
+            let (actor, whose): (Option<String>, Option<CustomerId>) = (column(&row, 9)?, optional_id(&row, 10)?);
+            let detail: Option<Vec<u8>> = column(&row, 11)?;
+            let detail = match (whose, detail) {
+                (Some(whose), Some(sealed)) => self.sealing.open_detail(whose, &sealed)?,
+                _ => Detail::default(),
+            };
+            let id = merge.id.to_string();
+            let word = Word {
+                id: id.clone(),
+                same: true,
+                here: merge.here,
+                there: merge.there,
+                actor: actor.unwrap_or_default(),
+                reason: detail.words,
+                at: merge.at,
+            };
+            words.insert(id, word);
+        }
+        let mut params = self.params();
+        let among = params.ids(customers.iter().copied());
+        let sql = format!(
+            "WITH own (home, customer) AS ({}) SELECT l.id, l.a, l.b, l.actor, l.created_at \
+             FROM own x CROSS JOIN cannot_link l CROSS JOIN own y \
+             WHERE l.tenant = $1 AND l.a = x.home AND l.b = y.home",
+            homes(&among)
+        );
+        let mut links = Vec::new();
+        for row in self.conn.rows(&sql, params.values()).await? {
+            let actor: String = column(&row, 3)?;
+            let link = CannotLink::between(id(&row, 0)?, id(&row, 1)?, id(&row, 2)?, &actor, time(&row, 4)?);
+            links.push(Word::of(&link));
+        }
+        Ok(words.into_values().chain(links).collect())
     }
 
     pub(super) async fn history(&self, customer: CustomerId, query: HistoryQuery) -> Result<Vec<HistoryEntry>, Fault> {

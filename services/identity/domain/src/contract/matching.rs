@@ -31,14 +31,14 @@ pub(super) async fn run(store: &dyn Customers) {
 }
 
 /// A record of `source` about somebody.
-fn about(source: &str, id: &str, traits: &Value) -> Given {
+pub(super) fn about(source: &str, id: &str, traits: &Value) -> Given {
     let traits = traits.as_object().expect("traits");
     let empty = given(&[]).source(source, id);
     traits.iter().fold(empty, |record, (name, value)| record.says(name, value.clone()))
 }
 
 /// Jane as the shop knows her.
-fn jane(id: &str) -> Given {
+pub(super) fn jane(id: &str) -> Given {
     about(
         "shop",
         id,

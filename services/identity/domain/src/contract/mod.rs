@@ -9,6 +9,7 @@ mod identify;
 mod matching;
 mod reads;
 mod relations;
+mod review;
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ pub use self::{
     guards::one_of_two_gets_the_last_place,
     histories::merge_then_split_is_as_if_nothing_had_happened,
     matching::any_order_ends_in_the_batch,
-    relations::Both,
+    review::Everything,
 };
 use crate::{
     customer::Customer,
@@ -34,13 +35,14 @@ use crate::{
 ///
 /// # Panics
 /// When the store fails.
-pub async fn run<S: Both>(store: Arc<S>) {
+pub async fn run<S: Everything>(store: Arc<S>) {
     relations::run(&*store).await;
     identify::run(&*store).await;
     guards::run(&*store).await;
     reads::run(&*store).await;
     by_hand::run(&*store).await;
     matching::run(&*store).await;
+    review::run(&*store).await;
 }
 
 /// A caller of the tenant `name`.

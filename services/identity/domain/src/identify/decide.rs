@@ -1,6 +1,9 @@
 //! What an `Identify` changes: pure, but for the ids that it makes.
 
-use std::{cmp::Reverse, collections::BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use terms::{CustomerId, Fault, Reason};
 
@@ -14,6 +17,7 @@ use crate::{
     golden::Golden,
     history::{Detail, HistoryEntry, HistoryId, HistoryKind},
     identify::verdict::{Evidence, Guard, Identified, MatchReason, Refusal},
+    matching::{Asked, ask::distinct},
     record::{Claim, Facts, Observed, Record, SourceKey},
     view::{Bond, Change, CustomerState, Lead, Merge, Moment, Node, View},
 };
@@ -109,6 +113,7 @@ impl Deciding<'_> {
             created: survivor.is_none(),
             visible,
             history: self.history(&customer, &record, first, &merged, &refused),
+            asked: self.asked(&record),
             changed_namespaces: self.new_namespaces(customer.id),
             leads,
             sharings,
@@ -390,6 +395,22 @@ impl Deciding<'_> {
             entries.push(entry(self.moment.ids.next(), HistoryKind::Refuse, other, reason, detail));
         }
         entries
+    }
+
+    /// The customers to whom the record was not joined although it shares an identifier with them, where a person is to
+    /// judge. Asked once, as it stands in the history once.
+    fn asked(&self, record: &Record) -> Vec<Asked> {
+        let mut asked: BTreeMap<CustomerId, Asked> = BTreeMap::new();
+        let refusals = self.links.refusals.iter().filter(|r| r.in_review && self.is_news(r, record, true));
+        for refusal in refusals {
+            let claim = refusal.claim.and_then(|place| self.command.claims.get(place));
+            let lead = claim.and_then(|claim| self.view.lead(&Node::Identifier(claim.identifier.clone())));
+            let (Some(holder), Some(lead)) = (refusal.customer, lead) else { continue };
+            let fresh = Asked { record: record.id, other: lead.record, holder, guards: Vec::new() };
+            asked.entry(holder).or_insert(fresh).guards.push(refusal.clone());
+        }
+        let once = |asked: Asked| Asked { guards: distinct(asked.guards.into_iter()), ..asked };
+        asked.into_values().map(once).collect()
     }
 
     /// Whether the history does not know a refusal yet: a record that is seen again is refused again, and tells nothing

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     guard::{Party, disagree, forbids, no_room},
+    matching::ask::must_ask,
     policy::{Rules, default_rules},
     record::SourceKey,
     view::{CustomerState, Lead, Node, View},
@@ -186,12 +187,15 @@ impl<'a> Linking<'a> {
             Some(lead) => Some(self.customer(lead)?),
             None => None,
         };
-        let refusals = match holder {
+        let mut refusals = match holder {
             None => no_room(&command.policy, &self.party, identifier, command.observed_at).into_iter().collect(),
             Some(holder) if self.has(holder.id) => Vec::new(),
             Some(holder) if rules.unique => self.forbidden(holder),
             Some(holder) => self.not_outweighed(identifier, holder),
         };
+        if rules.unique && holder.is_some() && must_ask(&refusals) {
+            refusals.iter_mut().for_each(|refusal| refusal.in_review = true);
+        }
         let moves = rules.moves() && holder.is_some();
         match holder.filter(|_| !refusals.is_empty()) {
             None if refusals.is_empty() => {

@@ -59,7 +59,7 @@ impl CandidateState {
 }
 
 /// A pair that goes to review.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Proposal {
     /// One customer, the lesser id.
     pub left: CustomerId,
@@ -85,7 +85,7 @@ impl Proposal {
 }
 
 /// A pair as it stands in the queue.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// Its id.
     pub id: CandidateId,
@@ -107,8 +107,8 @@ pub struct Candidate {
 
 impl Candidate {
     /// The pair as it stands now: with the present names of its customers, and obsolete if it was open and they became
-    /// one, or no longer have the records that resemble each other. `now` gives whom a customer means, `owner` to whom
-    /// a record belongs.
+    /// one, or no longer have the records that resemble each other. Customers that were decided to be one keep the names
+    /// of then. `now` gives whom a customer means, `owner` to whom a record belongs.
     #[must_use]
     pub fn standing(
         mut self,
@@ -121,7 +121,9 @@ impl Candidate {
         if self.state == CandidateState::Open && !stands {
             self.state = CandidateState::Obsolete;
         }
-        (self.proposal.left, self.proposal.right) = (left, right);
+        if self.state != CandidateState::Accepted {
+            (self.proposal.left, self.proposal.right) = (left, right);
+        }
         self
     }
 

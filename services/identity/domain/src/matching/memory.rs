@@ -36,7 +36,8 @@ impl MemoryFiles {
             self.pairs.retain(|(a, b)| *a != record && *b != record);
             match (likeness, view.record(record)) {
                 (Some(likeness), Some(stored)) => {
-                    let known = Known { record, home: stored.home, cluster: record, likeness };
+                    let cluster = self.known.get(&record).map_or(record, |known| known.cluster);
+                    let known = Known { record, home: stored.home, cluster, likeness };
                     self.known.insert(record, known);
                 }
                 _ => drop(self.known.remove(&record)),
@@ -54,10 +55,21 @@ impl MemoryFiles {
     pub(crate) fn propose(&mut self, proposals: Vec<super::Proposal>, now: Timestamp) {
         for proposal in proposals {
             match self.candidates.get_mut(&proposal.id()) {
-                Some(known) if known.state == CandidateState::Open && known.proposal.score < proposal.score => {
-                    known.proposal = proposal;
-                    known.updated_at = now;
-                    known.version += 1;
+                Some(known) if known.state == CandidateState::Open => {
+                    let guards = match (known.proposal.guards.is_empty(), proposal.guards.is_empty()) {
+                        (_, false) => proposal.guards.clone(),
+                        (_, true) => known.proposal.guards.clone(),
+                    };
+                    let warned = known.proposal.guards.is_empty() && !guards.is_empty();
+                    let better = known.proposal.score < proposal.score;
+                    if better {
+                        known.proposal = proposal;
+                    }
+                    if better || warned {
+                        known.proposal.guards = guards;
+                        known.updated_at = now;
+                        known.version += 1;
+                    }
                 }
                 Some(_) => {}
                 None => {

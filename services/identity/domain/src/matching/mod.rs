@@ -12,9 +12,11 @@
 //! | [`resemble`] | what follows when records changed |
 //! | [`settle`] | from clusters to customers, review and answers |
 //! | `memory` | what is filed, without a disk |
+//! | [`ask`] | what guards send to review |
 //! | [`candidate`] | the review queue |
 //! | [`port`] | [`Matches`]: what a store tells of it |
 
+pub mod ask;
 pub mod candidate;
 pub mod field;
 pub mod files;
@@ -26,6 +28,7 @@ pub mod resemble;
 pub mod search;
 pub mod settle;
 
+pub use ask::{Asked, ask};
 pub use candidate::{Candidate, CandidateId, CandidateState, Proposal};
 pub use files::Files;
 pub use likeness::{Likeness, likeness};
@@ -71,5 +74,7 @@ pub fn answer(command: &Identify, reply: Identified, batch: &Batch) -> Result<Id
     }
     let customer = reply.customer.filter(|_| !reply.created);
     let record = reply.record.filter(|record| batch.records.get(record) != Some(&true));
-    Ok(Identified { customer, record, ..reply })
+    // A pair is named by its customers.
+    let candidates = if reply.created { Vec::new() } else { reply.candidates };
+    Ok(Identified { customer, record, candidates, ..reply })
 }

@@ -1,14 +1,17 @@
 //! What a store tells of matching.
 
 use async_trait::async_trait;
-use terms::{Fault, Tenant};
+use terms::{Caller, Fault, Once, Tenant, Written};
 
 use super::{
     candidate::{Candidate, CandidateId, CandidateQuery},
     matcher::Matcher,
     search::Known,
 };
-use crate::record::RecordId;
+use crate::{
+    decide_match_candidate::{DecideMatchCandidate, Decided, Label},
+    record::{Claim, RecordId},
+};
 
 /// What is filed of some records, and the matcher in force, all of one moment.
 #[derive(Debug, Clone)]
@@ -19,6 +22,8 @@ pub struct Dossier {
     pub known: Vec<Known>,
     /// The stored pairs among these records, each once, the lesser first.
     pub pairs: Vec<(RecordId, RecordId)>,
+    /// What these records claim.
+    pub claims: Vec<(RecordId, Claim)>,
 }
 
 /// The review queue, and what the matcher knows.
@@ -36,6 +41,24 @@ pub trait Matches: Send + Sync + 'static {
     /// # Errors
     /// What the store says.
     async fn candidate(&self, tenant: &Tenant, id: CandidateId) -> Result<Option<Candidate>, Fault>;
+
+    /// Decides on a pair of the review queue: reads all of its customers, decides, and commits like
+    /// [`crate::Customers::merge`].
+    ///
+    /// # Errors
+    /// What the decision says; [`terms::Reason::RequestIdReused`]; what the store says.
+    async fn decide(
+        &self,
+        caller: &Caller,
+        once: Option<Once>,
+        command: DecideMatchCandidate,
+    ) -> Result<Written<Decided>, Fault>;
+
+    /// What stewards decided and nobody has undone since, in the order of the records: what the matcher may learn from.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn labels(&self, tenant: &Tenant) -> Result<Vec<Label>, Fault>;
 
     /// A matcher by its version, and whether it is in force; an empty version: the one in force. `default` is the shipped
     /// one.

@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use identity_matching::model::Thresholds;
+use identity_matching::{guard::Veto, model::Thresholds};
 use terms::{CustomerId, Fault};
 
 use super::{
+    ask::may_ask,
     files::Files,
     likeness::{Likeness, Numbered, has_name, likeness},
     matcher::Matcher,
@@ -17,6 +18,7 @@ use super::{
 };
 use crate::{
     guard::may_join,
+    identify::{Guard, Refusal},
     identify_stream::Batch,
     policy::{Policy, Strategy},
     ports::Verdicts,
@@ -52,6 +54,8 @@ pub struct Found {
     pub homes: BTreeMap<RecordId, CustomerId>,
     /// Clusters that are no longer one: the records of each in its present parts.
     pub parted: Vec<Vec<RecordId>>,
+    /// Pairs that may not be one whatever they have in common.
+    pub held: BTreeMap<(RecordId, RecordId), Vec<Refusal>>,
 }
 
 /// The records of a batch that say something else than before and that are compared, or were.
@@ -192,7 +196,28 @@ async fn gather(
         files.whole(view, &wanted).await?;
     }
     let parted = parted(search, &clusters, former);
-    Ok(Found { clusters, pairs, customers, homes, parted })
+    let held = pairs.iter().map(|pair| ((pair.a, pair.b), held(search, pair))).filter(|(_, held)| !held.is_empty());
+    Ok(Found { held: held.collect(), clusters, pairs, customers, homes, parted })
+}
+
+/// What two records say that no two records of one party say.
+fn held(search: &Search<'_>, pair: &Pair) -> Vec<Refusal> {
+    let guards = search.vetoes(pair.a, pair.b).filter_map(|veto| {
+        let refusal = Refusal::new(guard_of(veto)?, veto.reason());
+        Some(Refusal { in_review: true, ..refusal })
+    });
+    guards.collect()
+}
+
+/// The guard that a veto of the matcher is, if it is one.
+pub fn guard_of(veto: Veto) -> Option<Guard> {
+    match veto {
+        Veto::CannotLink => Some(Guard::CannotLink),
+        Veto::Identifier => Some(Guard::VerifiedConflict),
+        Veto::BirthDate => Some(Guard::BirthDate),
+        Veto::Generation => Some(Guard::Generation),
+        Veto::GivenName | Veto::NamesAlone => None,
+    }
 }
 
 /// Which former clusters are no longer within one.
@@ -243,7 +268,8 @@ pub async fn resemble(
     let now = moment.now;
     let forbids = |_: &View, a: &CustomerState, b: &CustomerState| {
         let mut refusals = may_join(policy, a, b, now);
-        refusals.iter_mut().for_each(|refusal| refusal.in_review = true);
+        let in_review = may_ask(&refusals);
+        refusals.iter_mut().for_each(|refusal| refusal.in_review = in_review);
         refusals
     };
     Settling { view, batch, policy, homes: &found.homes, matcher, thresholds, moment, forbids: &forbids }

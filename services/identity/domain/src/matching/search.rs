@@ -12,7 +12,7 @@ use identity_matching::{
     cluster::{Edge, Rules, agglomerate},
     corpus::{Corpus, RecordIndex},
     explain::{Explanation, explain},
-    guard::CannotLinks,
+    guard::{CannotLinks, Veto, vetoes},
     model::Thresholds,
     score::Scorer,
     weight::Weight,
@@ -266,6 +266,13 @@ impl<'m> Search<'m> {
     pub fn explain(&self, a: RecordId, b: RecordId) -> Option<Explanation> {
         let (a, b) = (*self.places.get(&a)?, *self.places.get(&b)?);
         Some(explain(self.matcher.version(), self.rules(&CannotLinks::default()), a, b))
+    }
+
+    /// What the two records say that no two records of one party say.
+    pub fn vetoes(&self, a: RecordId, b: RecordId) -> impl Iterator<Item = Veto> {
+        let places = self.places.get(&a).zip(self.places.get(&b));
+        let found = places.map(|(a, b)| vetoes(&self.corpus, &CannotLinks::default(), *a, *b));
+        found.unwrap_or_default().iter()
     }
 
     /// The thresholds that hold.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use identity_matching::model::Thresholds;
 use terms::CustomerId;
 
-use super::{candidate::Proposal, matcher::Matcher, resemble::Found, search::Pair};
+use super::{ask::distinct, candidate::Proposal, matcher::Matcher, resemble::Found, search::Pair};
 use crate::{
     golden::Golden,
     history::{Detail, HistoryEntry, HistoryKind},
@@ -106,8 +106,41 @@ impl Settling<'_> {
                 }
                 None => united.push(other),
             }
+            for (host, other, refusals) in &refused {
+                self.note(found, cluster, settled, (*host, *other), refusals);
+            }
             settled.refused.append(&mut refused);
         }
+    }
+
+    /// Writes into the history what guards refused to a record that said something new.
+    fn note(
+        &mut self,
+        found: &Found,
+        cluster: &[RecordId],
+        settled: &Settled,
+        (host, other): (CustomerId, CustomerId),
+        refusals: &[Refusal],
+    ) {
+        let Some(pair) = best(found, cluster, settled, host, other) else { return };
+        let news = [pair.a, pair.b].into_iter().find(|record| self.batch.retold.contains(record));
+        let (Some(record), Some(refusal)) = (news, refusals.first()) else { return };
+        self.batch.history.push(HistoryEntry {
+            id: self.moment.ids.next(),
+            kind: HistoryKind::Refuse,
+            customer: other,
+            other: Some(host),
+            record: Some(record),
+            detail: Detail {
+                guard: Some(refusal.guard),
+                sentence: refusal.detail.clone(),
+                in_review: refusal.in_review,
+                ..Detail::default()
+            },
+            actor: self.moment.actor.to_owned(),
+            reason: format!("refused by {}", refusal.guard.as_str()),
+            at: self.moment.now,
+        });
     }
 
     /// Makes `loser` part of `survivor`. The id of a customer of this very group becomes an alias that nobody has heard
@@ -209,7 +242,13 @@ impl Settling<'_> {
                 let (x, y) = (settled.resolve(*x), settled.resolve(*y));
                 (x.min(y), x.max(y)) == key
             });
-            let guards = refused.flat_map(|(_, _, refusals)| refusals.iter().cloned()).collect();
+            let refused: Vec<Refusal> = refused.flat_map(|(_, _, refusals)| refusals.iter().cloned()).collect();
+            // What nobody can judge is not asked.
+            if refused.iter().any(|refusal| !refusal.in_review) {
+                continue;
+            }
+            let held = found.held.get(&(pair.a, pair.b)).into_iter().flatten().cloned();
+            let guards = distinct(refused.into_iter().chain(held));
             let model = self.matcher.version().to_owned();
             let proposal =
                 Proposal { left: key.0, right: key.1, left_record, right_record, score: pair.score, model, guards };

@@ -5,23 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use data::{Sql, sql::insert_rows};
 use identity_domain::{
     RecordId, View,
-    matching::{Filing, Known, Likeness, Matcher, Proposal},
+    matching::{Filing, Known, Likeness, Matcher},
 };
 use sea_orm::{DatabaseTransaction, Value};
 use terms::{CustomerId, Fault, Timestamp};
 
-use super::{detail::Detail, files::blind, packed::pack};
+use super::{files::blind, packed::pack};
 use crate::store::{
     sealed::Sealing,
     sql::{CHUNK, Params, column, id},
 };
 
-/// Keeps what was filed and what goes to review.
+/// Keeps what was filed.
 pub(in crate::store) async fn keep(
     conn: &DatabaseTransaction,
     sealing: Sealing<'_>,
     (view, matcher): (&View, &Matcher),
-    (filing, proposals): (&Filing, &[Proposal]),
+    filing: &Filing,
     now: Timestamp,
 ) -> Result<(), Fault> {
     let keeping = Keeping { conn, sealing, view, matcher, filing, now };
@@ -31,8 +31,7 @@ pub(in crate::store) async fn keep(
     keeping.records().await?;
     keeping.keys().await?;
     keeping.pairs().await?;
-    keeping.clusters().await?;
-    keeping.propose(proposals).await
+    keeping.clusters().await
 }
 
 struct Keeping<'a> {
@@ -160,37 +159,6 @@ impl Keeping<'_> {
             self.conn.run(&sql, params.values()).await?;
         }
         Ok(())
-    }
-
-    async fn propose(&self, proposals: &[Proposal]) -> Result<(), Fault> {
-        let row = |proposal: &Proposal| {
-            let customer = |id: CustomerId| Value::from(id.uuid());
-            let detail = Detail { guards: proposal.guards.clone(), reason: None };
-            Ok(vec![
-                self.tenant(),
-                proposal.id().uuid().into(),
-                customer(proposal.left),
-                customer(proposal.right),
-                proposal.left_record.uuid().into(),
-                proposal.right_record.uuid().into(),
-                proposal.score.0.into(),
-                proposal.model.as_str().into(),
-                "open".into(),
-                detail.sealed(self.sealing, proposal.left)?.into(),
-                self.now.micros().into(),
-                self.now.micros().into(),
-                1_i64.into(),
-            ])
-        };
-        let rows: Result<Vec<Vec<Value>>, Fault> = proposals.iter().map(row).collect();
-        let into = "match_candidate (tenant, id, left_customer, right_customer, left_record, right_record, score, \
-                    matcher, state, detail, created_at, updated_at, version)";
-        let then = "ON CONFLICT (tenant, id) DO UPDATE SET left_record = excluded.left_record, \
-                    right_record = excluded.right_record, score = excluded.score, matcher = excluded.matcher, \
-                    detail = excluded.detail, updated_at = excluded.updated_at, \
-                    version = match_candidate.version + 1 \
-                    WHERE match_candidate.state = 'open' AND excluded.score > match_candidate.score";
-        insert_rows(self.conn, into, rows?, then).await.map(drop)
     }
 }
 

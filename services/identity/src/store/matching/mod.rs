@@ -34,6 +34,7 @@ pub(super) use self::{
     files::SqlFiles,
     keep::{keep, rehome},
     matchers::Matchers,
+    queue::Queue,
 };
 use super::sql::{Params, column};
 

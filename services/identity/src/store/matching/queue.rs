@@ -3,21 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use async_trait::async_trait;
-use data::Sql;
+use data::{Sql, sql::insert_rows};
 use identity_domain::{
-    Policy, RecordId,
+    DecideMatchCandidate, Decided, Label, Policy, RecordId,
     matching::{
         Candidate, CandidateId, CandidateState, Dossier, Files, Matcher, Matches, Proposal,
         candidate::{CandidateOrder, CandidateQuery},
     },
 };
 use identity_matching::weight::Weight;
-use sea_orm::{DatabaseTransaction, QueryResult};
-use terms::{CustomerId, Fault, Tenant};
+use sea_orm::{DatabaseTransaction, QueryResult, Value};
+use terms::{Caller, CustomerId, Fault, Once, Tenant, Timestamp, Written};
 
 use super::{Hints, SqlFiles, detail::Detail};
 use crate::store::{
     SqlCustomers,
+    by_hand::Hand,
     load::homes,
     sealed::Sealing,
     sql::{CHUNK, Params, column, id, resolved, time},
@@ -68,6 +69,108 @@ impl Queue<'_> {
         let place = params.add(candidate.uuid());
         let sql = format!("SELECT {CANDIDATE} FROM match_candidate q WHERE q.tenant = $1 AND q.id = {place}");
         self.conn.row(&sql, params.values()).await?.map(|row| self.candidate(&row)).transpose()
+    }
+
+    /// The ids at which the records of a pair arrived; none if there is no such pair.
+    pub(in crate::store) async fn homes(&self, candidate: CandidateId) -> Result<Vec<CustomerId>, Fault> {
+        let mut params = self.params();
+        let place = params.add(candidate.uuid());
+        let sql = format!(
+            "SELECT r.home FROM match_candidate q CROSS JOIN record r WHERE q.tenant = $1 AND q.id = {place} \
+             AND r.tenant = $1 AND r.id IN (q.left_record, q.right_record)"
+        );
+        self.conn.rows(&sql, params.values()).await?.iter().map(|row| id(row, 0)).collect()
+    }
+
+    /// Puts pairs into the queue, or what is better known of those that wait there: the records that resemble each other
+    /// more, and guards where there were none.
+    pub(in crate::store) async fn propose(&self, proposals: &[Proposal], now: Timestamp) -> Result<(), Fault> {
+        let row = |proposal: &Proposal| {
+            let detail = Detail { guards: proposal.guards.clone(), reason: None };
+            Ok(vec![
+                self.sealing.tenant.as_str().into(),
+                proposal.id().uuid().into(),
+                proposal.left.uuid().into(),
+                proposal.right.uuid().into(),
+                proposal.left_record.uuid().into(),
+                proposal.right_record.uuid().into(),
+                proposal.score.0.into(),
+                proposal.model.as_str().into(),
+                CandidateState::Open.as_str().into(),
+                detail.sealed(self.sealing, proposal.left)?.into(),
+                now.micros().into(),
+                now.micros().into(),
+                1_i64.into(),
+            ])
+        };
+        let mut proposals: Vec<&Proposal> = proposals.iter().collect();
+        // In one order, so that no two transactions wait for each other.
+        proposals.sort_by_key(|proposal| proposal.id());
+        let rows = proposals.into_iter().map(row).collect::<Result<Vec<Vec<Value>>, Fault>>();
+        let better = |column: &str| {
+            format!(
+                "{column} = CASE WHEN excluded.score > match_candidate.score THEN excluded.{column} \
+                 ELSE match_candidate.{column} END"
+            )
+        };
+        let then = format!(
+            "ON CONFLICT (tenant, id) DO UPDATE SET {}, {}, {}, {}, \
+             detail = COALESCE(excluded.detail, match_candidate.detail), updated_at = excluded.updated_at, \
+             version = match_candidate.version + 1 WHERE match_candidate.state = 'open' \
+             AND (excluded.score > match_candidate.score \
+             OR (match_candidate.detail IS NULL AND excluded.detail IS NOT NULL))",
+            better("left_record"),
+            better("right_record"),
+            better("matcher"),
+            better("score"),
+        );
+        let into = "match_candidate (tenant, id, left_customer, right_customer, left_record, right_record, score, \
+                    matcher, state, detail, created_at, updated_at, version)";
+        insert_rows(self.conn, into, rows?, &then).await.map(drop)
+    }
+
+    /// Writes what was decided of a pair.
+    pub(in crate::store) async fn decided(&self, candidate: &Candidate) -> Result<(), Fault> {
+        let detail = Detail { guards: candidate.proposal.guards.clone(), reason: candidate.reason.clone() };
+        let mut params = self.params();
+        let place = params.add(candidate.id.uuid());
+        let before = params.add(candidate.version - 1);
+        let state = params.add(candidate.state.as_str());
+        let detail = params.add(detail.sealed(self.sealing, candidate.proposal.left)?);
+        let by = params.add(candidate.decided_by.clone());
+        let at = params.add(candidate.updated_at.micros());
+        let sql = format!(
+            "UPDATE match_candidate SET state = {state}, detail = {detail}, decided_by = {by}, updated_at = {at}, \
+             version = version + 1 WHERE tenant = $1 AND id = {place} AND version = {before}"
+        );
+        match self.conn.run(&sql, params.values()).await? {
+            1 => Ok(()),
+            _ => Err(data::retry("the pair in review was found anew meanwhile")),
+        }
+    }
+
+    /// Decisions that hold: records of one customer that were said to be one, of two that were said to be two.
+    async fn labels(&self) -> Result<Vec<Label>, Fault> {
+        let now = |home: &str| {
+            format!("COALESCE((SELECT a.customer FROM alias a WHERE a.tenant = $1 AND a.id = {home}), {home})")
+        };
+        let sql = format!(
+            "SELECT q.left_record, q.right_record, q.state, {}, {} \
+             FROM match_candidate q CROSS JOIN record l CROSS JOIN record r \
+             WHERE q.tenant = $1 AND q.state IN ('accepted', 'rejected') AND l.tenant = $1 AND l.id = q.left_record \
+             AND r.tenant = $1 AND r.id = q.right_record ORDER BY q.left_record, q.right_record",
+            now("l.home"),
+            now("r.home"),
+        );
+        let mut labels = Vec::new();
+        for row in self.conn.rows(&sql, self.params().values()).await? {
+            let same = column::<String>(&row, 2)? == CandidateState::Accepted.as_str();
+            let (one, other): (CustomerId, CustomerId) = (id(&row, 3)?, id(&row, 4)?);
+            if (one == other) == same {
+                labels.push(Label { left: id(&row, 0)?, right: id(&row, 1)?, same });
+            }
+        }
+        Ok(labels)
     }
 
     async fn part(&self, query: &CandidateQuery) -> Result<Vec<Candidate>, Fault> {
@@ -156,6 +259,27 @@ impl Matches for SqlCustomers {
         reading.await
     }
 
+    async fn decide(
+        &self,
+        caller: &Caller,
+        once: Option<Once>,
+        command: DecideMatchCandidate,
+    ) -> Result<Written<Decided>, Fault> {
+        let validate_only = command.validate_only;
+        self.by_hand(caller, once, validate_only, Hand::decide(command)).await
+    }
+
+    async fn labels(&self, tenant: &Tenant) -> Result<Vec<Label>, Fault> {
+        let (store, tenant) = (self.store.clone(), tenant.clone());
+        let reading = self.store.snapshot(move |conn| {
+            Box::pin(async move {
+                let queue = Queue { conn, sealing: Sealing { sealer: store.sealer(), tenant: &tenant } };
+                queue.labels().await
+            })
+        });
+        reading.await
+    }
+
     async fn matcher(&self, tenant: &Tenant, version: &str) -> Result<Option<(Matcher, bool)>, Fault> {
         let (this, tenant, version) = (self.clone(), tenant.clone(), version.to_owned());
         let reading = self.store.snapshot(move |conn| {
@@ -187,7 +311,8 @@ impl Matches for SqlCustomers {
                 let known = files.filed(&records).await?;
                 let mut pairs = files.pairs(&records).await?;
                 pairs.retain(|(a, b)| a < b && records.contains(a) && records.contains(b));
-                Ok(Dossier { matcher, known, pairs })
+                let claims = files.claims(&records).await?;
+                Ok(Dossier { matcher, known, pairs, claims })
             })
         });
         reading.await
