@@ -121,7 +121,7 @@ async fn race(app: &App, round: usize) -> Result<()> {
         }
     }));
     let merge = async {
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             let merged = app.identify(&[("left", &left), ("right", &right)], json!({})).await?;
             return Ok((merged.customer_id, merged.revision));
         }
