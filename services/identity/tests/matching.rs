@@ -133,6 +133,38 @@ async fn two_replicas_find_each_others_records() {
     }
 }
 
+/// A small town in which many look alike tells its records anew again and again, to two replicas at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_once_ends_in_the_batch() {
+    for store in stores(Service::Identity, migrations).await {
+        let another = if store.name() == "postgres" { store.another().await } else { store.store() };
+        let replicas = [Arc::new(customers(store.store())), Arc::new(customers(another))];
+        let clients = (0..8_u64).map(|client| {
+            let store = replicas[client as usize % 2].clone();
+            tokio::spawn(async move {
+                let caller = Caller::all_powerful("default".parse().unwrap(), "tester");
+                let mut dice = Dice(client);
+                for _ in 0..25 {
+                    let traits = [
+                        ("first_name", dice.pick(&["Robert", "Bob", "Mary", "Marie", "John"])),
+                        ("last_name", dice.pick(&["Smith", "Smyth", "Kowalski", "Kovalski"])),
+                        ("dob", dice.pick(&["1970-03-01", "1970-03-02", "1990-07-21"])),
+                        ("street", dice.pick(&["12 Main St", "12 Main Street", "7 Elm Rd"])),
+                        ("city", "Springfield"),
+                    ];
+                    let id = dice.pick(&["1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+                    store.identify(&caller, None, command(id, &traits)).await.unwrap();
+                }
+            })
+        });
+        for client in join_all(clients).await {
+            client.unwrap();
+        }
+        contract::ends_in_the_batch(&*replicas[0], "default").await;
+        assert_eq!(store.idle_in_transaction().await, 0);
+    }
+}
+
 /// Nobody can read from the files of the matcher what a record says, and nobody is filed who has nothing to compare.
 #[tokio::test(flavor = "multi_thread")]
 async fn files_hold_nothing_in_the_clear() {

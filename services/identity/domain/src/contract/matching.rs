@@ -243,6 +243,17 @@ pub async fn any_order_ends_in_the_batch(store: &dyn Customers, tenant: &str, gr
     all_follows(store, &caller).await;
 }
 
+/// The customers of a tenant are the clusters of the batch over all of their records.
+///
+/// # Panics
+/// When they are not.
+pub async fn ends_in_the_batch(store: &dyn Customers, tenant: &str) {
+    let caller = caller(tenant);
+    let (online, batch) = compared_with_the_batch(store, &caller).await;
+    assert_eq!(online, batch, "{tenant}");
+    all_follows(store, &caller).await;
+}
+
 /// The same where records carry identifiers, by their namespaces, in `identifiers`: what is kept of customers follows from
 /// their records, records of one cluster are of one customer, and nothing else is but by an identifier. No record says what
 /// a guard would refuse.
