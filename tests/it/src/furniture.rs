@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use rapport_proto::{
     identity::v1::{IdentifyRequest, MergeCustomersRequest},
-    interaction::v1::SetBoundaryRequest, r#type::v1::BoundaryScope,
+    interaction::v1::SetBoundaryRequest,
+    r#type::v1::BoundaryScope,
 };
 use serde_json::json;
 use tonic::Status;
