@@ -32,15 +32,15 @@ pub struct GetSectionResponse {
     /// The customer whose section it is, `cust_…`; the survivor.
     #[prost(string, tag = "4")]
     pub customer_id: ::prost::alloc::string::String,
-    /// Version of the section: an older one never overwrites a newer one in a
-    /// cache.
+    /// Version of the section: the newest entry of the owner's feed in the
+    /// customer's partition that it shows. Absent: there is none.
     #[prost(message, optional, tag = "5")]
     pub version: ::core::option::Option<SectionVersion>,
 }
-/// Order of the versions of one section of one customer.
+/// A place in the feed of the owner.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SectionVersion {
-    /// Transaction of the owner's last write to it.
+    /// Transaction of the entry.
     #[prost(int64, tag = "1")]
     pub xid: i64,
     /// Sequence within the owner's feed.

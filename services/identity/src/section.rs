@@ -85,12 +85,15 @@ impl IdentityReader {
     /// [`terms::Reason::CustomerNotFound`]; what the store says.
     pub async fn section(&self, tenant: &Tenant, id: CustomerId) -> Result<(CustomerId, Versioned), Fault> {
         // Before the rows are read: what is committed in between may show, and is not promised.
-        let stamp = self.store.horizon().await?;
+        let partition = partition(tenant, id);
+        let partitions = [partition];
+        let (stamp, newest) = tokio::try_join!(self.store.horizon(), self.store.newest(&partitions))?;
         let customer = self.customers.get(tenant, &[id]).await?.pop().flatten();
         let customer = customer.ok_or_else(|| lookup_customer::not_found(&CustomerRef::Id(id)))?;
         let bytes = encode_section(&customer, id).encode_to_vec().into();
-        let revision = Revision::at(Service::Identity, partition(tenant, id), stamp);
-        Ok((customer.id, Versioned { revision, bytes }))
+        let revision = Revision::at(Service::Identity, partition, stamp);
+        let version = newest.position(Service::Identity, partition);
+        Ok((customer.id, Versioned { revision, version, bytes }))
     }
 }
 

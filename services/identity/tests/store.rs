@@ -64,12 +64,12 @@ async fn merge_then_split_is_as_if_nothing_had_happened() {
 }
 
 /// Clients that identify, merge and split the same people at once, on two replicas; then an audit. Longer and with more:
-/// `RAPPORT_AUDIT_SECONDS`, `RAPPORT_AUDIT_CLIENTS`.
+/// `RAPPORT_AUDIT_SECONDS`, `RAPPORT_AUDIT_CLIENTS`, `RAPPORT_AUDIT_PEOPLE`.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_follows_from_the_evidence() {
     let given = |name: &str, or: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(or);
     let time = Duration::from_secs(given("RAPPORT_AUDIT_SECONDS", 4));
-    let clients = given("RAPPORT_AUDIT_CLIENTS", 12) as usize;
+    let (clients, people) = (given("RAPPORT_AUDIT_CLIENTS", 12) as usize, given("RAPPORT_AUDIT_PEOPLE", 60));
     for store in stores(Service::Identity, migrations).await {
         let customers: Arc<dyn Customers> = match store.name() {
             "postgres" => {
@@ -79,7 +79,7 @@ async fn all_follows_from_the_evidence() {
             }
             _ => customers(&store),
         };
-        let tally = contract::all_follows_from_the_evidence(customers, clients, 60, time).await;
+        let tally = contract::all_follows_from_the_evidence(customers, clients, people, time).await;
         println!("{}: {tally:?}", store.name());
         assert!(tally.merged > 0 && tally.split > 0, "{}: {tally:?}", store.name());
         assert_eq!(store.idle_in_transaction().await, 0);

@@ -67,11 +67,14 @@ impl Sections for InteractionReader {
         let store = &self.ports.store;
         store.reach(&Demand { revision: at_least.clone(), patience: self.patience }).await?;
         // Before the rows are read: what is committed in between may show, and is not promised.
-        let stamp = store.inner().horizon().await?;
+        let partition = partition(tenant, customer);
+        let partitions = [partition];
+        let (stamp, newest) = tokio::try_join!(store.inner().horizon(), store.inner().newest(&partitions))?;
         let now = store.inner().clock().now();
         let portrait = store.portrait(tenant, customer).await?;
         let bytes = Bytes::from(encode_section(&portrait, customer, now).encode_to_vec());
-        Ok(Versioned { revision: Revision::at(Service::Interaction, partition(tenant, customer), stamp), bytes })
+        let revision = Revision::at(Service::Interaction, partition, stamp);
+        Ok(Versioned { revision, version: newest.position(Service::Interaction, partition), bytes })
     }
 }
 

@@ -46,13 +46,12 @@ impl ProfileService for Profiles {
             };
             let owner = self.owners.get(&section).ok_or_else(|| elsewhere(section.service()))?;
             let loaded = owner.load(call.tenant(), customer, section, &at_least).await?;
-            let position = loaded.revision.position(section.service(), terms::partition(call.tenant(), customer));
             Ok(GetSectionResponse {
                 kind: body.kind,
                 section: loaded.bytes,
                 revision: loaded.revision.to_string(),
                 customer_id: body.customer_id,
-                version: position.map(|p| rapport_proto::profile::v1::SectionVersion { xid: p.xid, seq: p.seq }),
+                version: loaded.version.map(|p| rapport_proto::profile::v1::SectionVersion { xid: p.xid, seq: p.seq }),
             })
         })
         .await

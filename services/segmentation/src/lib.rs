@@ -9,7 +9,7 @@
 //! | `tasks`, `wake` | the clock, and builds |
 //! | `values` | where customers stand among the tenant's purchasers |
 //! | [`section`] | its part of the hot profile |
-//! | `customers` | references, resolved |
+//! | `customers`, `reach` | references, resolved; reads that are to contain a write |
 //!
 //! The decisions are in `segmentation-domain`; why things are as they are is in `DECISIONS.md`.
 
@@ -21,6 +21,7 @@ mod customers;
 mod encode;
 mod feed;
 mod grpc;
+mod reach;
 pub mod section;
 pub mod store;
 mod tasks;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 
 use data::{FeedSource, FollowOptions, Store};
 use host::{Built, Check, Context, Routes};
-use profile::{Marks, Sections};
+use profile::{Marks, PeerSections, Sections};
 use rapport_proto::segmentation::v1::segmentation_service_server::SegmentationServiceServer;
 use sea_orm_migration::MigrationTrait;
 use terms::{Fault, Reason, Service};
@@ -73,7 +74,10 @@ pub async fn build(
         let options = FollowOptions::default();
         tasks.push(data::follow(store.clone(), feed, hearer.clone(), options, shutdown.clone()));
     }
+    let interaction = PeerSections::new(context.peers.clone(), Service::Segmentation);
+    let reach = reach::Reach::new(segments.clone(), Arc::new(interaction));
     let ports = grpc::Ports {
+        reach: reach.clone(),
         customers: customers::Customers::new(segments.clone(), context.peers.clone()),
         segments: segments.clone(),
         values: values.clone(),
@@ -94,7 +98,7 @@ pub async fn build(
         })],
         unserved: NOT_YET_SERVED,
     };
-    Ok((built, Arc::new(SegmentationReader::new(segments, values))))
+    Ok((built, Arc::new(SegmentationReader::new(segments, values, reach))))
 }
 
 /// The section `[segmentation]`.

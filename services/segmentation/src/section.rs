@@ -14,7 +14,7 @@ use segmentation_domain::{
 };
 use terms::{CustomerId, Fault, Revision, Service, Tenant, partition};
 
-use crate::{consumer::CONSUMER, store::SqlSegments, values::Values};
+use crate::{reach::Reach, store::SqlSegments, values::Values};
 
 /// Reads the section from the store. What segmentation has consumed shows, and the section says how far that is.
 #[derive(Clone)]
@@ -22,14 +22,15 @@ pub struct SegmentationReader {
     store: SqlSegments,
     database: Database,
     values: Values,
+    reach: Reach,
 }
 
 /// How long a section waits for what it has to contain.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl SegmentationReader {
-    pub(crate) fn new(store: SqlSegments, values: Values) -> Self {
-        Self { database: store.database.clone(), store, values }
+    pub(crate) fn new(store: SqlSegments, values: Values, reach: Reach) -> Self {
+        Self { database: store.database.clone(), store, values, reach }
     }
 
     async fn section(&self, tenant: &Tenant, asked: CustomerId) -> Result<SegmentationSection, Fault> {
@@ -87,19 +88,6 @@ pub(crate) async fn stamp(database: &Database, tenant: &Tenant, customer: Custom
     Ok(stamp)
 }
 
-/// What a revision says of a customer's partition in the feeds that segmentation consumes: the rest says nothing about
-/// the customer.
-pub(crate) fn demand(at_least: &Revision, tenant: &Tenant, customer: CustomerId) -> Revision {
-    let partition = partition(tenant, customer);
-    let mut demand = Revision::new();
-    for service in [Service::Identity, Service::Interaction] {
-        if let Some(position) = at_least.position(service, partition) {
-            demand.raise(service, partition, position);
-        }
-    }
-    demand
-}
-
 #[async_trait]
 impl Sections for SegmentationReader {
     async fn load(
@@ -112,10 +100,14 @@ impl Sections for SegmentationReader {
         if section != Section::Segmentation {
             return Err(Fault::internal(format!("segmentation does not own the section {section}")));
         }
-        self.database.reach(CONSUMER, &demand(at_least, tenant, customer), PATIENCE).await?;
+        self.reach.of(tenant, customer, at_least, PATIENCE).await?;
         // Before the rows are read: what is committed in between may show, and is not promised.
-        let revision = stamp(&self.database, tenant, customer).await?;
+        let partition = partition(tenant, customer);
+        let partitions = [partition];
+        let newest = self.database.newest(&partitions);
+        let (revision, newest) = tokio::try_join!(stamp(&self.database, tenant, customer), newest)?;
+        let version = newest.position(Service::Segmentation, partition);
         let bytes = self.section(tenant, customer).await?.encode_to_vec().into();
-        Ok(Versioned { revision, bytes })
+        Ok(Versioned { revision, version, bytes })
     }
 }

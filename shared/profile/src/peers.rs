@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use host::Peers;
 use rapport_proto::profile::v1::{GetSectionRequest, SectionKind, profile_service_client::ProfileServiceClient};
-use terms::{Caller, CustomerId, Fault, Revision, Service, Tenant};
+use terms::{Caller, CustomerId, Fault, Position, Revision, Service, Tenant};
 
 use crate::section::{Section, Sections, Versioned};
 
@@ -52,6 +52,7 @@ impl Sections for PeerSections {
         let revision = reply.revision.parse().map_err(|error: terms::revision::ParseRevisionError| {
             Fault::internal(format!("the revision of the {section} section {error}"))
         })?;
-        Ok(Versioned { revision, bytes: reply.section })
+        let version = reply.version.map(|version| Position { xid: version.xid, seq: version.seq });
+        Ok(Versioned { revision, version, bytes: reply.section })
     }
 }

@@ -65,6 +65,9 @@ impl fmt::Display for Section {
 pub struct Versioned {
     /// What the owner's state contained before it read: every change up to here shows.
     pub revision: Revision,
+    /// The newest entry of the owner's feed in the customer's partition that shows, if there is any: what followers of
+    /// the feed reach.
+    pub version: Option<Position>,
     /// The section's protobuf message, `rapport.profile.v1.<Section>Section`.
     pub bytes: Bytes,
 }

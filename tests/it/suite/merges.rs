@@ -28,7 +28,7 @@ async fn overlapping_identifiers_end_in_one_person(shape: Shape) {
     let clients: Vec<App> = (0..4).map(|_| App::of(app.suite, &app.tenant)).collect();
     let merged: usize = stream::iter(0..ROUNDS)
         .map(|round| {
-            let clients = &clients[..if round % 2 == 0 { 2 } else { 4 }];
+            let clients = &clients[..if round.is_multiple_of(2) { 2 } else { 4 }];
             async move { overlap(clients, round).await.with_context(|| format!("round {round}")) }
         })
         .buffer_unordered(AT_ONCE)
@@ -121,7 +121,7 @@ async fn race(app: &App, round: usize) -> Result<()> {
         }
     }));
     let merge = async {
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             let merged = app.identify(&[("left", &left), ("right", &right)], json!({})).await?;
             return Ok((merged.customer_id, merged.revision));
         }

@@ -18,7 +18,12 @@ pub(super) async fn get_matcher(
     let mut wrong = Violations::new();
     // One matcher serves all sorts of parties; they are never compared with each other.
     wrong.take(decode::enumeration::<CustomerKind>("kind", body.kind));
-    wrong.add_if(body.matcher_id.len() > 128, "matcher_id", "is too long; give at most 128 bytes");
+    let id = &body.matcher_id;
+    wrong.add_if(
+        id.len() > 128 || id.contains(char::is_control),
+        "matcher_id",
+        "give at most 128 bytes, no control characters",
+    );
     let at_least = wrong.take(Revision::parse("at_least", &body.at_least)).unwrap_or_default();
     wrong.done()?;
     let (matcher, active) = ports.matches.matcher(call.tenant(), &body.matcher_id).await?.ok_or_else(|| {

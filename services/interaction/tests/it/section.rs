@@ -13,7 +13,7 @@ use crate::world::{World, by_id, happening, saying, tenant, text, worlds};
 
 async fn load(world: &World, customer: CustomerId, at_least: &Revision) -> (InteractionSection, Revision) {
     let loaded = world.owner.load(&tenant(), customer, Section::Interaction, at_least).await;
-    let Versioned { revision, bytes } = loaded.expect("the section is read");
+    let Versioned { revision, bytes, .. } = loaded.expect("the section is read");
     (InteractionSection::decode(bytes).expect("a section"), revision)
 }
 

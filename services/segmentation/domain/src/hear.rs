@@ -179,7 +179,8 @@ impl<'a> Hearing<'a> {
     }
 
     fn split(&mut self, from: CustomerId, to: CustomerId, ids: &[CustomerId], news: &News) {
-        self.person(from);
+        // Both are known to have been parted.
+        self.link(from, news.position, Link::Split(from));
         for id in std::iter::once(&to).chain(ids) {
             self.link(*id, news.position, Link::Split(to));
         }

@@ -14,7 +14,7 @@ use terms::{CustomerId, Position};
 pub enum Link {
     /// The customer was merged; who survived.
     Merged(CustomerId),
-    /// The id was taken out; where it leads.
+    /// The id was taken out; where it leads. Of the customer that it was taken from: the customer itself.
     Split(CustomerId),
 }
 
@@ -111,6 +111,7 @@ mod tests {
             } else if leads[&a] != a {
                 // `a` comes out, and with it about half of the others that lead to the same customer.
                 let from = leads[&a];
+                links.push((from, position, Link::Split(from)));
                 let others: Vec<_> =
                     leads.iter().filter(|(id, lead)| **lead == from && **id != from).map(|(id, _)| *id).collect();
                 for (k, id) in others.into_iter().enumerate() {

@@ -27,20 +27,19 @@ use segmentation_domain::{
     ports::Store,
     segment::{Segment as Stored, SegmentId},
 };
-use terms::{Access, Clock, CustomerId, CustomerRef, Fault, Ids, Once, Revision, Service};
+use terms::{Access, Clock, CustomerId, CustomerRef, Fault, Ids, Once, Revision};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use crate::{
-    consumer::CONSUMER, customers::Customers, encode, section, store::SqlSegments, tasks::CHUNK, values::Values,
-};
+use crate::{customers::Customers, encode, reach::Reach, section, store::SqlSegments, tasks::CHUNK, values::Values};
 
 /// What the RPCs work with.
 #[derive(Clone)]
 pub(crate) struct Ports {
     pub(crate) segments: SqlSegments,
     pub(crate) customers: Customers,
+    pub(crate) reach: Reach,
     pub(crate) values: Values,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<Ids>,
@@ -65,11 +64,7 @@ const BUILD_PATIENCE: Duration = Duration::from_secs(5);
 impl Ports {
     /// Waits until what is read contains what `at_least` says of identity and interaction.
     pub(crate) async fn reach(&self, call: &Call, at_least: &Revision) -> Result<(), Fault> {
-        let mut demand = Revision::new();
-        for service in [Service::Identity, Service::Interaction] {
-            at_least.of(service).for_each(|(partition, position)| demand.raise(service, partition, position));
-        }
-        self.segments.database.reach(CONSUMER, &demand, patience(call)).await
+        self.reach.all(at_least, patience(call)).await
     }
 
     /// Who is meant, once what `at_least` says of them is there; and what the reading that follows contains.
@@ -79,14 +74,13 @@ impl Ports {
         reference: &CustomerRef,
         at_least: &Revision,
     ) -> Result<(CustomerId, Revision), Fault> {
-        let database = &self.segments.database;
         if let CustomerRef::Id(id) = reference {
             // Where the id leads is part of what is demanded.
-            database.reach(CONSUMER, &section::demand(at_least, call.tenant(), *id), patience(call)).await?;
+            self.reach.of(call.tenant(), *id, at_least, patience(call)).await?;
         }
         let customer = self.customers.find(call, reference, at_least).await?;
-        database.reach(CONSUMER, &section::demand(at_least, call.tenant(), customer), patience(call)).await?;
-        let mut revision = section::stamp(database, call.tenant(), customer).await?;
+        self.reach.of(call.tenant(), customer, at_least, patience(call)).await?;
+        let mut revision = section::stamp(&self.segments.database, call.tenant(), customer).await?;
         revision.merge(at_least);
         Ok((customer, revision))
     }

@@ -33,6 +33,13 @@ impl SqlSegments {
         Ok(Some(Located { customer: survivor.map_or(customer, CustomerId::from_uuid), erased }))
     }
 
+    /// Whether it is known that the customer was taken from by a split, or taken out.
+    pub(crate) async fn was_split(&self, tenant: &Tenant, customer: CustomerId) -> Result<bool, Fault> {
+        let sql = "SELECT 1 FROM link WHERE tenant = $1 AND customer = $2 AND is_split LIMIT 1";
+        let values = vec![tenant.as_str().into(), customer.uuid().into()];
+        Ok(self.database.reader().row(sql, values).await?.is_some())
+    }
+
     pub(super) async fn read_memberships(
         &self,
         tenant: &Tenant,

@@ -128,7 +128,7 @@ impl Sections for Owners {
             revision.raise(source.service(), partition(tenant, customer), stamp);
         }
         let bytes = [survivor.as_bytes().as_slice(), &shown.to_be_bytes()].concat();
-        Ok(Versioned { revision, bytes: Bytes::from(bytes) })
+        Ok(Versioned { revision, version: Some(stamp), bytes: Bytes::from(bytes) })
     }
 }
 
