@@ -1840,7 +1840,8 @@ pub enum IdentityHistoryKind {
     Unlinked = 3,
     /// Another customer was merged in.
     Merged = 4,
-    /// Something was split out.
+    /// Something was split out: by hand, or because records no longer resemble
+    /// each other.
     Split = 5,
     /// A guard refused a link.
     Refused = 6,
@@ -2130,7 +2131,12 @@ pub mod identity_service_client {
         }
         /// Finds or creates the customer whom one source record describes, and
         /// merges customers that the record proves to be one. Links that a guard
-        /// refuses are reported, never silent. Errors: INVALID_ARGUMENT
+        /// refuses are reported, never silent.
+        ///
+        /// A record is also compared with others that resemble it. Records that were
+        /// joined because they resembled each other part again when what they say
+        /// has changed so that they no longer do; what an identifier or a person
+        /// joined stays joined. Errors: INVALID_ARGUMENT
         /// (INVALID_FIELDS, NAMESPACE_UNKNOWN), ALREADY_EXISTS (REQUEST_ID_REUSED),
         /// NOT_FOUND (CUSTOMER_NOT_FOUND when `create_if_missing` is false),
         /// FAILED_PRECONDITION (IDENTIFIERS_REFUSED).
@@ -2842,7 +2848,12 @@ pub mod identity_service_server {
     pub trait IdentityService: std::marker::Send + std::marker::Sync + 'static {
         /// Finds or creates the customer whom one source record describes, and
         /// merges customers that the record proves to be one. Links that a guard
-        /// refuses are reported, never silent. Errors: INVALID_ARGUMENT
+        /// refuses are reported, never silent.
+        ///
+        /// A record is also compared with others that resemble it. Records that were
+        /// joined because they resembled each other part again when what they say
+        /// has changed so that they no longer do; what an identifier or a person
+        /// joined stays joined. Errors: INVALID_ARGUMENT
         /// (INVALID_FIELDS, NAMESPACE_UNKNOWN), ALREADY_EXISTS (REQUEST_ID_REUSED),
         /// NOT_FOUND (CUSTOMER_NOT_FOUND when `create_if_missing` is false),
         /// FAILED_PRECONDITION (IDENTIFIERS_REFUSED).

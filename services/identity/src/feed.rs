@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use data::Tx;
-use identity_domain::{Batch, Bond, CustomerState, News, Relation, Split, View};
+use identity_domain::{Batch, Bond, CustomerState, Merge, News, Relation, Split, View};
 use rapport_proto::feed::v1::{
     CustomerChanged, CustomerMerged, CustomerSplit, CustomersRelated, SectionChanged, event::Event,
 };
@@ -18,22 +18,19 @@ use crate::encode;
 /// needs nothing of the losers.
 pub(crate) fn publish(tx: &Tx, tenant: &Tenant, view: &View, batch: &Batch) -> Result<Vec<CustomerId>, Fault> {
     let mut changed: BTreeSet<CustomerId> = BTreeSet::new();
-    for merge in &batch.merged {
-        let survivor = view.resolve(merge.loser);
-        let event = CustomerMerged {
-            loser: merge.loser.to_string(),
-            survivor: survivor.to_string(),
-            merge_id: merge.id.to_string(),
-            manual: merge.bond == Bond::Manual,
-        };
-        tx.publish(tenant, merge.loser, Event::CustomerMerged(event.clone()));
-        if terms::partition(tenant, merge.loser) != terms::partition(tenant, survivor) {
-            tx.publish(tenant, survivor, Event::CustomerMerged(event));
-        }
+    // What was merged before something was taken apart is told first, as it was then.
+    let before = if batch.splits.is_empty() { 0 } else { batch.merged_before.min(batch.merged.len()) };
+    let (earlier, later) = batch.merged.split_at(before);
+    for merge in earlier {
+        publish_merge(tx, tenant, merge, survivor_among(earlier, merge));
         changed.insert(merge.loser);
     }
     for split in &batch.splits {
         changed.extend(publish_split(tx, tenant, split));
+    }
+    for merge in later {
+        publish_merge(tx, tenant, merge, view.resolve(merge.loser));
+        changed.insert(merge.loser);
     }
     for (id, news) in &batch.news {
         let state = view.customer(*id).ok_or_else(|| Fault::internal("a changed customer is gone"))?;
@@ -41,6 +38,29 @@ pub(crate) fn publish(tx: &Tx, tenant: &Tenant, view: &View, batch: &Batch) -> R
         changed.insert(*id);
     }
     Ok(changed.into_iter().collect())
+}
+
+/// Whom the loser of a merge meant after these merges.
+fn survivor_among(merges: &[Merge], merge: &Merge) -> CustomerId {
+    let mut survivor = merge.survivor;
+    while let Some(next) = merges.iter().find(|other| other.loser == survivor) {
+        survivor = next.survivor;
+    }
+    survivor
+}
+
+/// `customer.merged` goes into the partitions of both.
+fn publish_merge(tx: &Tx, tenant: &Tenant, merge: &Merge, survivor: CustomerId) {
+    let event = CustomerMerged {
+        loser: merge.loser.to_string(),
+        survivor: survivor.to_string(),
+        merge_id: merge.id.to_string(),
+        manual: merge.bond == Bond::Manual,
+    };
+    tx.publish(tenant, merge.loser, Event::CustomerMerged(event.clone()));
+    if terms::partition(tenant, merge.loser) != terms::partition(tenant, survivor) {
+        tx.publish(tenant, survivor, Event::CustomerMerged(event));
+    }
 }
 
 /// Publishes a relation that was recorded, changed or ended, in the partitions of both customers.

@@ -37,10 +37,10 @@ impl Dice {
     }
 }
 
-/// A small town in which many look alike, in groups as they arrive.
+/// A small town in which many look alike, in groups as they arrive; some are told anew.
 fn town(seed: u64) -> Vec<Vec<Value>> {
     let mut dice = Dice(seed);
-    let groups = 2 + seed as usize % 5;
+    let groups = 2 + seed as usize % 7;
     let somebody = |dice: &mut Dice| {
         json!({
             "first_name": dice.pick(&["Robert", "Bob", "Rob", "Mary", "Marie", "Mark", "J", "John", ""]),
@@ -50,6 +50,7 @@ fn town(seed: u64) -> Vec<Vec<Value>> {
             "city": "Springfield",
             "email": dice.pick(&["a@x.org", "b@x.org", "a@y.org", ""]),
             "phone": dice.pick(&["202-555-0101", "555-0101", "202-555-0199", ""]),
+            "id": dice.pick(&["r1", "r2", "r3", "r4", ""]),
         })
     };
     (0..groups).map(|group| (0..1 + group % 3).map(|_| somebody(&mut dice)).collect()).collect()
@@ -61,6 +62,28 @@ async fn any_order_ends_in_the_batch() {
         let customers = customers(store.store());
         for seed in 0..60 {
             contract::any_order_ends_in_the_batch(&customers, &format!("town-{seed}"), town(seed)).await;
+        }
+        assert_eq!(store.idle_in_transaction().await, 0);
+    }
+}
+
+/// The same, where some carry cards and some of these change hands.
+#[tokio::test(flavor = "multi_thread")]
+async fn identifiers_and_resemblance() {
+    for store in stores(Service::Identity, migrations).await {
+        let customers = customers(store.store());
+        for seed in 0..40 {
+            let mut dice = Dice(seed ^ 0x5eed);
+            let mut groups = town(seed);
+            for record in groups.iter_mut().flatten() {
+                let cards = [dice.pick(&["crm:1", "crm:2", "crm:3", "crm:4", ""]), dice.pick(&["crm:5", "crm:1", ""])];
+                record["identifiers"] = json!(cards.iter().filter(|card| !card.is_empty()).collect::<Vec<_>>());
+                // Guards on customers see more than those on records.
+                if record["last_name"].as_str().is_some_and(|name| name.contains(' ')) {
+                    record["last_name"] = json!("Smith");
+                }
+            }
+            contract::identifiers_and_resemblance(&customers, &format!("cards-{seed}"), groups).await;
         }
         assert_eq!(store.idle_in_transaction().await, 0);
     }
@@ -107,6 +130,38 @@ async fn two_replicas_find_each_others_records() {
             assert_eq!(now[0], now[1], "{}: {pair:?}", store.name());
         }
         assert_eq!(store.count("customer").await, 40, "{}", store.name());
+    }
+}
+
+/// A small town in which many look alike tells its records anew again and again, to two replicas at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_once_ends_in_the_batch() {
+    for store in stores(Service::Identity, migrations).await {
+        let another = if store.name() == "postgres" { store.another().await } else { store.store() };
+        let replicas = [Arc::new(customers(store.store())), Arc::new(customers(another))];
+        let clients = (0..8_u64).map(|client| {
+            let store = replicas[client as usize % 2].clone();
+            tokio::spawn(async move {
+                let caller = Caller::all_powerful("default".parse().unwrap(), "tester");
+                let mut dice = Dice(client);
+                for _ in 0..25 {
+                    let traits = [
+                        ("first_name", dice.pick(&["Robert", "Bob", "Mary", "Marie", "John"])),
+                        ("last_name", dice.pick(&["Smith", "Smyth", "Kowalski", "Kovalski"])),
+                        ("dob", dice.pick(&["1970-03-01", "1970-03-02", "1990-07-21"])),
+                        ("street", dice.pick(&["12 Main St", "12 Main Street", "7 Elm Rd"])),
+                        ("city", "Springfield"),
+                    ];
+                    let id = dice.pick(&["1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+                    store.identify(&caller, None, command(id, &traits)).await.unwrap();
+                }
+            })
+        });
+        for client in join_all(clients).await {
+            client.unwrap();
+        }
+        contract::ends_in_the_batch(&*replicas[0], "default").await;
+        assert_eq!(store.idle_in_transaction().await, 0);
     }
 }
 

@@ -254,3 +254,83 @@ async fn who_was_there_before_is_found() {
         shutdown.cancel();
     }
 }
+
+/// Identifies what a record with a key of its own says; gives the customer.
+async fn told(client: &mut Client, key: &str, identifiers: &[&str], traits: &[(&str, &str)]) -> String {
+    let claim = |text: &&str| IdentifierClaim { identifier: Some(identifier(text)), verified: None };
+    let text = |value: &str| Value { kind: Some(Kind::StringValue(value.to_owned())) };
+    let fields: BTreeMap<_, _> = traits.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect();
+    let request = IdentifyRequest {
+        source: "crm".to_owned(),
+        source_record_id: key.to_owned(),
+        identifiers: identifiers.iter().map(claim).collect(),
+        traits: Some(Struct { fields }),
+        ..IdentifyRequest::default()
+    };
+    client.identify(request).await.unwrap().into_inner().customer_id
+}
+
+/// Relations that are told of a customer, by the other side.
+async fn related(client: &mut Client, id: &str) -> Vec<String> {
+    let request = ListRelationsRequest { customer: by_id(id), ..ListRelationsRequest::default() };
+    let relations = client.list_relations(request).await.unwrap().into_inner().relations;
+    relations.into_iter().map(|relation| relation.to_customer_id).collect()
+}
+
+/// Relations and what a customer is found by go where its ids go: when records come to resemble each other, when they no
+/// longer do, and by hand.
+#[tokio::test(flavor = "multi_thread")]
+async fn relations_and_search_follow_merges_and_splits() {
+    let jane = [("name", "Jane Kowalski"), ("dob", "1970-03-01"), ("address", "12 Elm Street, Springfield")];
+    let jayne = [("name", "Jane Kowalsky"), ("dob", "1970-03-01"), ("address", "12 Elm St, Springfield")];
+    let otto = [("name", "Otto Prendergast"), ("dob", "1941-11-23"), ("address", "3 Birch Lane, Ghent")];
+    for mut served in served().await {
+        let (shop, client) = (served.store.name(), &mut served.client);
+        let home = somebody(client, CustomerKind::Household, &["crm:home"], &[]).await;
+        let first = told(client, "1", &["crm:one"], &jane).await;
+        let second = told(client, "2", &["crm:two"], &[("name", "J. K.")]).await;
+        assert_ne!(first, second, "{shop}");
+        let member = RelateCustomersRequest {
+            from_customer: by_id(&second),
+            to_customer: by_id(&home),
+            r#type: RelationType::HouseholdMember.into(),
+            ..RelateCustomersRequest::default()
+        };
+        client.relate_customers(member).await.unwrap();
+        // Joined by resemblance.
+        assert_eq!(told(client, "2", &[], &jayne).await, first, "{shop}");
+        assert_eq!(related(client, &first).await, std::slice::from_ref(&home), "{shop}");
+        assert_eq!(find(client, query("two")).await, std::slice::from_ref(&first), "{shop}");
+        // Parted by what the record says now.
+        assert_eq!(told(client, "2", &[], &otto).await, second, "{shop}");
+        assert!(related(client, &first).await.is_empty(), "{shop}");
+        assert_eq!(related(client, &second).await, std::slice::from_ref(&home), "{shop}");
+        assert_eq!(find(client, query("two")).await, std::slice::from_ref(&second), "{shop}");
+        assert_eq!(find(client, query("otto")).await, std::slice::from_ref(&second), "{shop}");
+        assert_eq!(find(client, query("jane")).await, std::slice::from_ref(&first), "{shop}");
+        // Merged and split by hand.
+        let merge = MergeCustomersRequest {
+            survivor: by_id(&first),
+            losers: vec![by_id(&second).unwrap()],
+            reason: "a stage name".to_owned(),
+            ..MergeCustomersRequest::default()
+        };
+        client.merge_customers(merge).await.unwrap();
+        assert_eq!(related(client, &first).await, std::slice::from_ref(&home), "{shop}");
+        for text in ["two", "one"] {
+            assert_eq!(find(client, query(text)).await, std::slice::from_ref(&first), "{shop}: {text}");
+        }
+        let split = SplitCustomerRequest {
+            customer: by_id(&first),
+            alias: second.clone(),
+            reason: "none".to_owned(),
+            ..SplitCustomerRequest::default()
+        };
+        client.split_customer(split).await.unwrap();
+        assert!(related(client, &first).await.is_empty(), "{shop}");
+        assert_eq!(related(client, &second).await, [home], "{shop}");
+        for (text, who) in [("two", &second), ("otto", &second), ("one", &first), ("jane", &first)] {
+            assert_eq!(find(client, query(text)).await, std::slice::from_ref(who), "{shop}: {text}");
+        }
+    }
+}

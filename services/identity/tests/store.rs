@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use data::{FeedSource, Sql, Watch, WatchFrom};
 use futures::StreamExt;
 use identity::{SqlCustomers, migrations};
-use identity_domain::{ClaimInput, Customers, Identify, IdentifyInput, MergeCustomers, SplitCustomer, contract};
+use identity_domain::{
+    ClaimInput, Customers, Identify, IdentifyInput, MergeCustomers, RecordKey, SourceKey, SplitCustomer, contract,
+};
 use profile::Marks;
 use rapport_proto::feed::v1::event::Event;
 use terms::{Caller, CustomerId, CustomerRef, Identifier, Ids, Revision, Service, SystemClock, Timestamp, partition};
@@ -304,6 +306,53 @@ async fn the_feed_tells_of_merges_and_splits_by_hand() {
             let text: String = row.try_get_by_index(0).unwrap();
             assert!(!text.contains("marker"), "{}: somebody's words in the clear", store.name());
         }
+    }
+}
+
+/// Records that no longer resemble each other part as by a split, and nobody is told of a person who did it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_feed_tells_of_those_who_part() {
+    for store in stores(Service::Identity, migrations).await {
+        let customers = customers(&store);
+        let caller = Caller::all_powerful("default".parse().unwrap(), "tester");
+        let tell = async |id: &str, name: &str, born: &str, at: i64| {
+            let traits = [("name", name), ("dob", born), ("address", "12 Elm Street, Springfield")];
+            let mut command = command(&[("crm", id)], &traits, at);
+            command.key = RecordKey { source: "crm".to_owned(), key: SourceKey::Given(id.to_owned()) };
+            customers.identify(&caller, None, command).await.unwrap()
+        };
+        let a = tell("a", "Jane Kowalski", "1970-03-01", 0).await.value.customer.unwrap();
+        let joined = tell("b", "Jane Kowalsky", "1970-03-01", 0).await.value;
+        assert_eq!(joined.customer, Some(a), "{}", store.name());
+        let written = tell("b", "Otto Prendergast", "1941-11-23", 60).await;
+        let b = written.value.customer.unwrap();
+        assert_ne!(a, b, "{}", store.name());
+        for id in [a, b] {
+            let position = written.revision.position(Service::Identity, partition(&caller.tenant, id));
+            assert!(position.is_some(), "{}: the revision covers both", store.name());
+        }
+        let events = events(&store).await;
+        let split = events.iter().find_map(|(_, event)| match event {
+            Event::CustomerSplit(split) => Some(split.clone()),
+            _ => None,
+        });
+        let told = split.expect("a split");
+        assert_eq!((&told.from_customer_id, &told.to_customer_id), (&a.to_string(), &b.to_string()));
+        assert_eq!(told.record_ids, [joined.record.unwrap().to_string()]);
+        assert_eq!(told.customer_ids, [b.to_string()]);
+        assert_eq!(told.identifiers.iter().map(|i| i.value.as_str()).collect::<Vec<_>>(), ["b"]);
+        let last = |id: CustomerId| {
+            let of = |(place, event): &&(CustomerId, Event)| *place == id && matches!(event, Event::CustomerChanged(_));
+            match events.iter().rev().find(of) {
+                Some((_, Event::CustomerChanged(changed))) => {
+                    changed.traits.clone().unwrap().fields["name"].kind.clone()
+                }
+                _ => panic!("{events:?}"),
+            }
+        };
+        let named = |name: &str| Some(prost_types::value::Kind::StringValue(name.to_owned()));
+        assert_eq!((last(a), last(b)), (named("Jane Kowalski"), named("Otto Prendergast")), "{}", store.name());
+        assert_eq!(store.count("cannot_link").await, 0);
     }
 }
 

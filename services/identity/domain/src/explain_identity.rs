@@ -318,9 +318,21 @@ fn summary_of_one(records: usize, edges: &[Edge], compared: &Compared<'_>) -> St
     let mut text = format!("{records} records are one customer: {}.", grounds.join("; "));
     if let Some(least) = weakest {
         let merge = compared.search.thresholds().merge;
-        text += &format!(" The weakest resemblance has {least} bits; from {merge} on nobody is asked.");
+        text += &format!(
+            " The weakest resemblance: {} ({least} bits; from {merge} on nobody is asked).",
+            percent(least.probability())
+        );
     }
     text
+}
+
+/// How likely it is that two are one.
+fn percent(probability: f64) -> String {
+    match probability {
+        p if p > 0.999_9 => "a probability of more than 99.99 %".to_owned(),
+        p if p < 0.000_1 => "a probability of less than 0.01 %".to_owned(),
+        p => format!("a probability of {:.2} %", 100.0 * p),
+    }
 }
 
 fn counted(number: usize, what: &str) -> String {
@@ -338,13 +350,15 @@ fn summary_of_two(best: Option<&Explanation>, guards: &[Refusal], incomparable: 
             .to_owned(),
         None => "They are two: no identifier leads to both, and nothing was compared.".to_owned(),
         Some(best) => {
-            let (percent, review) = (100.0 * best.score.probability(), best.review_threshold);
+            let (likely, review, score) = (percent(best.score.probability()), best.review_threshold, best.score);
             let decision = match best.verdict {
-                Verdict::Merge => format!("their best records would be joined, with {} bits", best.score),
-                Verdict::Review => format!("a steward decides: their best records have {} bits", best.score),
-                Verdict::Apart => format!("their best records have {} bits, and review begins at {review}", best.score),
+                Verdict::Merge => format!("Their best records would be joined: {likely} ({score} bits)."),
+                Verdict::Review => format!("A steward is to decide of their best records: {likely} ({score} bits)."),
+                Verdict::Apart => {
+                    format!("Their best records are too different: {likely} ({score} bits; review begins at {review}).")
+                }
             };
-            format!("They are two; {decision}, a probability of {percent:.2} %.{}", for_and_against(best))
+            format!("They are two. {decision}{}", for_and_against(best))
         }
     };
     if !guards.is_empty() {

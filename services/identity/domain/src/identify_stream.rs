@@ -57,6 +57,8 @@ pub struct Batch {
     pub lifted: Vec<CannotLink>,
     /// What was taken apart.
     pub splits: Vec<Split>,
+    /// How many of the merges had been made before anything was taken apart.
+    pub merged_before: usize,
     /// Entries to add.
     pub history: Vec<HistoryEntry>,
     /// What to tell, by customer.

@@ -370,7 +370,7 @@ mod tests {
         contract::run(store()).await;
     }
 
-    /// A small town in which many look alike.
+    /// A small town in which many look alike, and whose clerks correct what they wrote.
     fn town() -> impl Strategy<Value = Vec<Vec<Value>>> {
         let pick = |values: &'static [&'static str]| prop::sample::select(values);
         let somebody = (
@@ -380,12 +380,32 @@ mod tests {
             pick(&["12 Main St", "12 Main Street", "21 Main St", "7 Elm Rd", ""]),
             pick(&["a@x.org", "b@x.org", "a@y.org", ""]),
             pick(&["202-555-0101", "555-0101", "202-555-0199", ""]),
+            pick(&["r1", "r2", "r3", "r4", "r5", ""]),
         );
-        let somebody = somebody.prop_map(|(given, family, born, street, email, phone)| {
+        let somebody = somebody.prop_map(|(given, family, born, street, email, phone, id)| {
+            let born = if born.is_empty() { Value::Null } else { Value::from(born) };
             json!({ "first_name": given, "last_name": family, "dob": born, "street": street, "city": "Springfield",
-                    "email": email, "phone": phone })
+                    "email": email, "phone": phone, "id": id })
         });
-        prop::collection::vec(prop::collection::vec(somebody, 1..4), 1..7)
+        prop::collection::vec(prop::collection::vec(somebody, 1..4), 1..9)
+    }
+
+    /// Some of the records carry cards.
+    fn with_cards(mut groups: Vec<Vec<Value>>, mut seed: u64) -> Vec<Vec<Value>> {
+        for record in groups.iter_mut().flatten() {
+            let mut cards = Vec::new();
+            for _ in 0..seed % 3 {
+                seed = seed.rotate_left(5).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                cards.push(format!("crm:{}", seed % 7));
+            }
+            seed = seed.rotate_left(5).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            record["identifiers"] = json!(cards);
+            // Guards on customers see more than those on records.
+            if record["last_name"].as_str().is_some_and(|name| name.contains(' ')) {
+                record["last_name"] = json!("Smith");
+            }
+        }
+        groups
     }
 
     proptest! {
@@ -394,6 +414,12 @@ mod tests {
         fn any_order_ends_in_the_batch(groups in town()) {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(contract::any_order_ends_in_the_batch(&*store(), "town", groups));
+        }
+
+        #[test]
+        fn identifiers_and_resemblance(groups in town(), seed in any::<u64>()) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(contract::identifiers_and_resemblance(&*store(), "town", with_cards(groups, seed)));
         }
     }
 

@@ -31,11 +31,11 @@ use crate::{
     golden::Golden,
     history::{Detail, HistoryEntry, HistoryId, HistoryKind},
     identify::CERTAIN,
-    identify_stream::{Batch, News},
+    identify_stream::Batch,
     lookup_customer::not_found,
     policy::Policy,
     record::{Claim, Record, RecordId},
-    view::{CustomerState, Lead, Moment, Node, View},
+    view::{Bond, CustomerState, Lead, Moment, Node, View},
 };
 
 /// The certainty of an edge that links nothing.
@@ -108,12 +108,77 @@ pub fn split_customer(view: &mut View, command: &SplitCustomer, moment: Moment<'
     }
     let part = parted(view, id, command)?;
     let ids = assign(view, id, &part);
-    let splitting = Splitting { command, moment, before: state, part, ids };
-    splitting.carry_out(view)
+    let splitting =
+        Splitting { policy: &command.policy, cause: cause(command), by_hand: true, moment, before: state, part, ids };
+    let mut batch = Batch::default();
+    let Sides { remaining, separated, cannot_links } = splitting.carry_out(view, &mut batch);
+    let assembled = |id| view.assemble(id).ok_or_else(|| Fault::internal("a side of a split is gone"));
+    let (remaining, separated) = (assembled(remaining)?, assembled(separated)?);
+    let id_rule = splitting.ids.rule(splitting.before.id, &remaining, &separated);
+    Ok((batch, Parted { remaining, separated, cannot_links, id_rule }))
+}
+
+/// Takes the ids of a group, which are some of a customer's, out of it, with all that arrived at them. Nothing keeps the
+/// two apart afterwards. The view holds everything of the customer.
+///
+/// # Errors
+/// [`terms::Reason::Internal`] if there is no such customer.
+pub(crate) fn take_out(
+    view: &mut View,
+    batch: &mut Batch,
+    policy: &Policy,
+    (customer, group): (CustomerId, BTreeSet<CustomerId>),
+    cause: Cause,
+    moment: Moment<'_>,
+) -> Result<(), Fault> {
+    let gone = || Fault::internal("a customer that parts is gone");
+    let before = view.customer(customer).cloned().ok_or_else(gone)?;
+    let part = Part::of(view, customer, group);
+    let ids = assign(view, customer, &part);
+    Splitting { policy, cause, by_hand: false, moment, before, part, ids }.carry_out(view, batch);
+    Ok(())
+}
+
+/// Why a customer is taken apart, for its history.
+pub(crate) struct Cause {
+    /// The record that brought it about, if it was one.
+    pub(crate) record: Option<RecordId>,
+    /// What is personal, or rare.
+    pub(crate) detail: Detail,
+    /// Why.
+    pub(crate) reason: String,
+    /// What holds ids of one side together that had been held together by what is undone.
+    pub(crate) bond: Bond,
+}
+
+fn cause(command: &SplitCustomer) -> Cause {
+    let identifier = match command.identifiers.as_slice() {
+        [one] => Some(one.clone()),
+        _ => None,
+    };
+    let record = match command.records.as_slice() {
+        [one] => Some(*one),
+        _ => None,
+    };
+    Cause {
+        record,
+        detail: Detail { identifier, words: command.reason.clone(), ..Detail::default() },
+        reason: "by hand".to_owned(),
+        bond: Bond::Manual,
+    }
+}
+
+/// Who came of a split.
+struct Sides {
+    remaining: CustomerId,
+    separated: CustomerId,
+    cannot_links: Vec<CannotLinkId>,
 }
 
 struct Splitting<'a> {
-    command: &'a SplitCustomer,
+    policy: &'a Policy,
+    cause: Cause,
+    by_hand: bool,
     moment: Moment<'a>,
     before: CustomerState,
     part: Part,
@@ -121,9 +186,8 @@ struct Splitting<'a> {
 }
 
 impl Splitting<'_> {
-    fn carry_out(self, view: &mut View) -> Result<(Batch, Parted), Fault> {
-        let mut batch = Batch::default();
-        let trees = Side::BOTH.map(|side| grow(view, &self.before, &self.ids, side, self.moment));
+    fn carry_out(&self, view: &mut View, batch: &mut Batch) -> Sides {
+        let trees = Side::BOTH.map(|side| grow(view, &self.before, &self.ids, side, (self.cause.bond, self.moment)));
         let roots = [trees[0].root, trees[1].root];
         let root = |side: Side| roots[side as usize];
         let cut_at = self.ids.cut_at(view);
@@ -137,22 +201,19 @@ impl Splitting<'_> {
                 view.realign(tree.root, None);
             }
         }
-        let rehomed = self.rehome(view, &mut batch, root);
-        self.lead(view, &mut batch);
-        self.refuse_across(view, &mut batch);
+        let rehomed = self.rehome(view, batch, root);
+        self.lead(view, batch);
+        self.refuse_across(view, batch);
         for side in Side::BOTH {
-            self.settle(view, &mut batch, side, root(side));
+            self.settle(view, batch, side, root(side));
         }
         let (remaining, separated) = (root(Side::Stays), root(Side::Leaves));
-        let cannot_links = self.keep_apart(view, &mut batch, (remaining, separated), cut_at, &rehomed);
+        let cannot_links = self.keep_apart(view, batch, (remaining, separated), cut_at, &rehomed);
         let split = self.moment.ids.next();
         batch.history.push(self.entry(split, remaining, separated));
         let away = if remaining == self.before.id { Side::Leaves } else { Side::Stays };
         batch.splits.push(self.news(view, split, away, root(away)));
-        let assembled = |id| view.assemble(id).ok_or_else(|| Fault::internal("a side of a split is gone"));
-        let (remaining, separated) = (assembled(remaining)?, assembled(separated)?);
-        let id_rule = self.ids.rule(self.before.id, &remaining, &separated);
-        Ok((batch, Parted { remaining, separated, cannot_links, id_rule }))
+        Sides { remaining, separated, cannot_links }
     }
 
     /// Records whose id stays with the other side get one of their own side. Gives from which id to which.
@@ -173,10 +234,12 @@ impl Splitting<'_> {
             let carried: Vec<_> =
                 view.claims().filter(|(of, _)| of == record).map(|(_, claim)| claim.identifier.clone()).collect();
             view.rehome(*record, target);
-            batch.records.insert(*record, false);
+            batch.records.entry(*record).or_insert(false);
             batch.rehomed.insert(*record);
             // What an edge holds is sealed under the home of its record.
-            batch.claims.extend(carried.into_iter().map(|identifier| ((*record, identifier), false)));
+            for identifier in carried {
+                batch.claims.entry((*record, identifier)).or_insert(false);
+            }
         }
         rehomed
     }
@@ -213,7 +276,7 @@ impl Splitting<'_> {
         };
         let refused: Vec<_> = view.claims().filter(across).map(|(record, claim)| (record, claim.clone())).collect();
         for (record, claim) in refused {
-            batch.claims.insert((record, claim.identifier.clone()), false);
+            batch.claims.entry((record, claim.identifier.clone())).or_insert(false);
             view.add_claim(record, Claim { certainty: REFUSED, ..claim });
         }
     }
@@ -222,9 +285,9 @@ impl Splitting<'_> {
     fn settle(&self, view: &mut View, batch: &mut Batch, side: Side, id: CustomerId) {
         let own: Vec<&Record> =
             self.part.records.iter().filter(|(_, s)| **s == side).filter_map(|(id, _)| view.record(*id)).collect();
-        let golden = Golden::of(&self.command.policy, own.iter().copied());
+        let golden = Golden::of(self.policy, own.iter().copied());
         let edges = view.claims().filter(|(record, _)| self.part.records.get(record) == Some(&side));
-        let anchors = Anchors::of(&self.command.policy, edges.map(|(_, claim)| claim));
+        let anchors = Anchors::of(self.policy, edges.map(|(_, claim)| claim));
         let stays = id == self.before.id;
         let created_at =
             if stays { self.before.created_at } else { self.ids.created_at(id).unwrap_or(self.moment.now) };
@@ -244,13 +307,11 @@ impl Splitting<'_> {
             traits.extend(own.iter().flat_map(|record| record.facts.traits.keys().cloned()));
             traits.extend(self.before.golden.traits.keys().cloned());
         }
-        let news = News {
-            created: self.ids.side(id).is_none(),
-            traits,
-            namespaces: self.part.identifiers.keys().map(|identifier| identifier.namespace.clone()).collect(),
-            observed_at: Some(self.moment.now),
-        };
-        batch.news.insert(id, news);
+        let news = batch.news.entry(id).or_default();
+        news.created |= self.ids.side(id).is_none();
+        news.traits.extend(traits);
+        news.namespaces.extend(self.part.identifiers.keys().map(|identifier| identifier.namespace.clone()));
+        news.observed_at = Some(self.moment.now);
         if stays {
             batch.updated.insert(id)
         } else {
@@ -271,7 +332,7 @@ impl Splitting<'_> {
         claims.chain(merges).fold(CERTAIN, f64::min)
     }
 
-    /// Leaves a cannot-link between the two, and those that bound what moved go along.
+    /// Leaves a cannot-link between the two if somebody took them apart, and those that bound what moved go along.
     fn keep_apart(
         &self,
         view: &mut View,
@@ -291,7 +352,9 @@ impl Splitting<'_> {
                 }
             }
         }
-        wanted.insert((remaining, separated));
+        if self.by_hand {
+            wanted.insert((remaining, separated));
+        }
         let mut made = Vec::new();
         for (one, other) in wanted {
             if one == other || view.cannot_link(view.resolve(one), view.resolve(other)).is_some() {
@@ -306,23 +369,15 @@ impl Splitting<'_> {
     }
 
     fn entry(&self, id: HistoryId, remaining: CustomerId, separated: CustomerId) -> HistoryEntry {
-        let identifier = match self.command.identifiers.as_slice() {
-            [one] => Some(one.clone()),
-            _ => None,
-        };
-        let record = match self.command.records.as_slice() {
-            [one] => Some(*one),
-            _ => None,
-        };
         HistoryEntry {
             id,
             kind: HistoryKind::Split,
             customer: remaining,
             other: Some(separated),
-            record,
-            detail: Detail { identifier, words: self.command.reason.clone(), ..Detail::default() },
+            record: self.cause.record,
+            detail: self.cause.detail.clone(),
             actor: self.moment.actor.to_owned(),
-            reason: "by hand".to_owned(),
+            reason: self.cause.reason.clone(),
             at: self.moment.now,
         }
     }

@@ -70,8 +70,7 @@ impl Saving<'_> {
         let mut params = Params::of(self.conn.dialect(), self.sealing.tenant);
         let among = params.ids(self.batch.merged.iter().map(|merge| merge.loser));
         let sql = format!("DELETE FROM customer WHERE tenant = $1 AND id {among}");
-        self.conn.run(&sql, params.values()).await?;
-        self.aliases(self.batch.merged.iter()).await
+        self.conn.run(&sql, params.values()).await.map(drop)
     }
 
     async fn aliases(&self, merges: impl Iterator<Item = &Merge> + Send) -> Result<(), Fault> {
@@ -93,7 +92,7 @@ impl Saving<'_> {
         insert_rows(self.conn, into, rows.collect(), "").await.map(drop)
     }
 
-    /// Ids that a split gave back, or gave to another.
+    /// Ids that were merged, and those that a split gave back or gave to another: what they lead to in the end.
     async fn realigned(&self) -> Result<(), Fault> {
         let ids: Vec<CustomerId> = self.batch.realigned.iter().copied().collect();
         for ids in ids.chunks(CHUNK) {
@@ -101,7 +100,9 @@ impl Saving<'_> {
             let among = params.ids(ids.iter().copied());
             self.conn.run(&format!("DELETE FROM alias WHERE tenant = $1 AND id {among}"), params.values()).await?;
         }
-        self.aliases(ids.iter().filter_map(|id| self.view().merge(*id))).await
+        let merged = self.batch.merged.iter().map(|merge| merge.loser);
+        let concerned: BTreeSet<CustomerId> = merged.chain(ids).collect();
+        self.aliases(concerned.iter().filter_map(|id| self.view().merge(*id))).await
     }
 
     async fn customers(&self) -> Result<(), Fault> {
@@ -208,7 +209,8 @@ impl Saving<'_> {
             let gone = || Fault::internal("a changed edge is gone");
             let claim = self.view().claim(*record, identifier).ok_or_else(gone)?;
             let home = self.view().record(*record).ok_or_else(gone)?.home;
-            let key = self.loaded.keys.get(&Node::Identifier(identifier.clone())).ok_or_else(gone)?;
+            let node = Node::Identifier(identifier.clone());
+            let key = self.loaded.keys.get(&node).copied().unwrap_or_else(|| self.sealing.key(&node));
             let verified = claim.verified;
             rows.push(vec![
                 self.tenant(),

@@ -75,6 +75,47 @@ pub(super) async fn whole(
     Ok(Loaded { view, keys, reserved: Vec::new(), record_keys })
 }
 
+/// Adds everything of some customers to a view that holds a part of it. What it holds is newer than what is stored.
+pub(super) async fn complete(
+    loading: &Loading<'_>,
+    customers: &BTreeSet<CustomerId>,
+    view: &mut View,
+) -> Result<(), Fault> {
+    // Whoever was merged in this transaction is stored as a customer yet.
+    let stored: BTreeSet<CustomerId> =
+        customers.iter().copied().chain(customers.iter().flat_map(|customer| view.aliases_of(*customer))).collect();
+    let Everything { records, claims } = Everything::of(loading, &stored).await?;
+    let mut read = View::new();
+    loading.aliases(&stored, &mut read).await?;
+    for alias in stored.iter().flat_map(|customer| read.aliases_of(*customer)) {
+        if let Some(merge) = read.merge(alias).filter(|_| view.merge(alias).is_none()) {
+            view.add_alias(alias, view.resolve(merge.survivor));
+            view.add_merge(merge.clone());
+        }
+    }
+    let nodes: BTreeMap<Key, Node> =
+        claims.iter().map(|(_, key, claim)| (*key, Node::Identifier(claim.identifier.clone()))).collect();
+    loading.leads_of(&nodes, &mut read).await?;
+    for node in nodes.into_values() {
+        let (Some(lead), None) = (read.lead(&node), view.lead(&node)) else { continue };
+        if let Node::Identifier(identifier) = &node
+            && let Some(sharing) = read.sharing(identifier)
+        {
+            view.add_sharing(identifier.clone(), sharing.clone());
+        }
+        view.add_lead(node, lead);
+    }
+    for (record, _) in records.into_iter().filter(|(record, _)| view.record(record.id).is_none()).collect::<Vec<_>>() {
+        view.add_record(record);
+    }
+    for (record, _, claim) in claims {
+        if view.claim(record, &claim.identifier).is_none() {
+            view.add_claim(record, claim);
+        }
+    }
+    loading.bound(&stored, view).await
+}
+
 /// The identifiers among references, by their keys.
 fn identifiers<'a>(sealing: Sealing<'a>, references: &'a [CustomerRef]) -> impl Iterator<Item = (Key, Node)> + use<'a> {
     references.iter().filter_map(move |reference| match reference {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use identity_matching::{batch::match_records, corpus::Corpus, guard::CannotLinks};
 use serde_json::{Value, json};
-use terms::{Caller, CustomerId, Reason};
+use terms::{Caller, CustomerId, Identifier, Reason};
 
-use super::{Given, caller, get, given};
+use super::{Given, caller, get, given, parting::all_follows};
 use crate::{
     customer::Kind,
     identify::{Evidence, Identified},
@@ -14,7 +14,7 @@ use crate::{
     matching::{Matcher, likeness},
     policy::Policy,
     ports::Customers,
-    record::RecordId,
+    record::{Claim, RecordId},
 };
 
 pub(super) async fn run(store: &dyn Customers) {
@@ -48,7 +48,7 @@ pub(super) fn jane(id: &str) -> Given {
 }
 
 /// Jane as the branch wrote her down.
-fn jayne(id: &str) -> Given {
+pub(super) fn jayne(id: &str) -> Given {
     about(
         "branch",
         id,
@@ -231,32 +231,91 @@ async fn compared_with_the_batch(store: &dyn Customers, caller: &Caller, matcher
     (online, clusters.into_values().chain(alone).collect())
 }
 
-/// However these records arrive, and in whatever groups, the customers are the clusters of the batch over all of them, as
-/// long as no later record shows that an earlier one had been joined in error.
+/// However these records arrive, and in whatever groups, and whatever they say when they are told anew, the customers are
+/// the clusters of the batch over all of them. A record with an `id` is told anew if it was told before.
 ///
 /// # Panics
 /// When they are not.
 pub async fn any_order_ends_in_the_batch(store: &dyn Customers, tenant: &str, groups: Vec<Vec<Value>>) {
     let caller = caller(tenant);
-    let (mut number, mut before) = (0, Parts::new());
+    let mut number = 0;
     for group in groups {
-        let mut commands = Vec::new();
-        for traits in &group {
-            number += 1;
-            let id = traits["id"].as_str().map_or_else(|| number.to_string(), str::to_owned);
-            commands.push(about("town", &id, traits).seen(number).command());
-        }
-        for verdict in store.identify_many(&caller, commands).await.expect("identified").value {
-            let reply = verdict.expect("a verdict");
+        for reply in tell(store, &caller, &group, &mut number).await {
             let found = store.resolve(&caller.tenant, &[reply.customer.expect("a customer")]).await.expect("resolved");
             assert_eq!(found, [reply.customer], "the answer names a survivor");
         }
         let (online, batch) = compared_with_the_batch(store, &caller, &Matcher::default()).await;
-        let within = |cluster: &BTreeSet<RecordId>| batch.iter().any(|now| now.is_superset(cluster));
-        if !before.iter().all(within) {
-            return;
-        }
         assert_eq!(online, batch, "{tenant}: {group:?}");
-        before = batch;
+    }
+    all_follows(store, &caller).await;
+}
+
+/// The customers of a tenant are the clusters of the batch over all of their records.
+///
+/// # Panics
+/// When they are not.
+pub async fn ends_in_the_batch(store: &dyn Customers, tenant: &str) {
+    let caller = caller(tenant);
+    let (online, batch) = compared_with_the_batch(store, &caller, &Matcher::default()).await;
+    assert_eq!(online, batch, "{tenant}");
+    all_follows(store, &caller).await;
+}
+
+/// The same where records carry identifiers, by their namespaces, in `identifiers`: what is kept of customers follows from
+/// their records, records of one cluster are of one customer, and nothing else is but by an identifier. No record says what
+/// a guard would refuse.
+///
+/// # Panics
+/// When it is not so.
+pub async fn identifiers_and_resemblance(store: &dyn Customers, tenant: &str, groups: Vec<Vec<Value>>) {
+    let caller = caller(tenant);
+    let mut number = 0;
+    for group in groups {
+        tell(store, &caller, &group, &mut number).await;
+        all_follows(store, &caller).await;
+        let (online, batch) = compared_with_the_batch(store, &caller, &Matcher::default()).await;
+        for cluster in &batch {
+            assert!(online.iter().any(|customer| customer.is_superset(cluster)), "{tenant}: {cluster:?} is torn apart");
+        }
+        held_together(store, &caller, &batch).await;
+    }
+}
+
+/// Tells a group of records.
+async fn tell(store: &dyn Customers, caller: &Caller, group: &[Value], number: &mut i64) -> Vec<Identified> {
+    let mut commands = Vec::new();
+    for traits in group {
+        *number += 1;
+        let known = traits["id"].as_str().filter(|id| !id.is_empty());
+        let id = known.map_or_else(|| number.to_string(), str::to_owned);
+        let mut record = about("town", &id, traits).seen(*number);
+        let identifiers = traits["identifiers"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        record.0.identifiers.clone_from(&given(&identifiers.collect::<Vec<_>>()).0.identifiers);
+        commands.push(record.command());
+    }
+    let verdicts = store.identify_many(caller, commands).await.expect("identified").value;
+    verdicts.into_iter().map(|verdict| verdict.expect("a verdict")).collect()
+}
+
+/// Clusters and shared identifiers connect the records of each customer.
+async fn held_together(store: &dyn Customers, caller: &Caller, clusters: &Parts) {
+    let query = ListQuery { search: None, order: Order::default(), after: None, limit: 1_000 };
+    for customer in store.list(&caller.tenant, query).await.expect("a list") {
+        let records = store.records(&caller.tenant, customer.id).await.expect("records");
+        let identifiers = |(_, claims): &(_, Vec<Claim>)| -> BTreeSet<Identifier> {
+            claims.iter().map(|claim| claim.identifier.clone()).collect()
+        };
+        let mut open: Vec<usize> = vec![0];
+        let mut reached = BTreeSet::from([0]);
+        while let Some(at) = open.pop() {
+            let (own, record) = (identifiers(&records[at]), records[at].0.id);
+            for (place, other) in records.iter().enumerate() {
+                let alike = clusters.iter().any(|cluster| cluster.contains(&record) && cluster.contains(&other.0.id));
+                if (alike || !own.is_disjoint(&identifiers(other))) && reached.insert(place) {
+                    open.push(place);
+                }
+            }
+        }
+        assert_eq!(reached.len(), records.len(), "nothing holds {customer:?} together");
     }
 }

@@ -7,6 +7,7 @@ mod guards;
 mod histories;
 mod identify;
 mod matching;
+mod parting;
 mod reads;
 mod relations;
 mod review;
@@ -21,7 +22,9 @@ pub use self::{
     concurrency::{one_person_from_every_order, two_clients_one_person},
     guards::one_of_two_gets_the_last_place,
     histories::merge_then_split_is_as_if_nothing_had_happened,
-    matching::{Parts, any_order_ends_in_the_batch, customers_and_the_batch},
+    matching::{
+        Parts, any_order_ends_in_the_batch, customers_and_the_batch, ends_in_the_batch, identifiers_and_resemblance,
+    },
     review::Everything,
 };
 use crate::{
@@ -42,6 +45,7 @@ pub async fn run<S: Everything>(store: Arc<S>) {
     reads::run(&*store).await;
     by_hand::run(&*store).await;
     matching::run(&*store).await;
+    parting::run(&*store).await;
     review::run(&*store).await;
 }
 

@@ -4,7 +4,9 @@
 //! First all records are filed, then all are clustered: who is compared with whom is known before anybody is joined or
 //! parted, so nobody is parted from a partner who was only not filed yet.
 
-use terms::Fault;
+use std::collections::BTreeSet;
+
+use terms::{CustomerId, Fault};
 
 use super::{
     files::Files,
@@ -15,7 +17,7 @@ use super::{
 use crate::{
     identify_stream::Batch,
     policy::Policy,
-    record::RecordId,
+    record::{Record, RecordId},
     view::{Moment, View},
 };
 
@@ -45,7 +47,8 @@ pub async fn file_anew(
     Ok(Filing { pairs: search.found(), likenesses, former, passed_over, ..Filing::default() })
 }
 
-/// Clusters anew whatever these records are in; joins, and proposes for review, as if they had just arrived.
+/// Clusters anew whatever these records are in, and whatever else belongs to their customers; parts, joins, and proposes
+/// for review, as if they had just arrived.
 ///
 /// # Errors
 /// What the store says.
@@ -58,15 +61,35 @@ pub async fn cluster_anew(
     moment: Moment<'_>,
 ) -> Result<Filing, Fault> {
     let thresholds = matcher.thresholds(policy.thresholds.upper, policy.thresholds.lower);
+    let homes: BTreeSet<CustomerId> =
+        records.iter().filter_map(|record| view.record(*record)).map(|record| record.home).collect();
+    files.meanings(view, &homes).await?;
+    let customers: BTreeSet<CustomerId> = homes.iter().map(|home| view.resolve(*home)).collect();
+    files.whole(view, &customers).await?;
+    let customers: Vec<CustomerId> = customers.into_iter().collect();
     let mut search = Search::new(matcher, thresholds, []);
-    search.former(&[], records.iter().copied());
+    search.former(&[], view.records_of(&customers).map(|record| record.id));
     close(files, &mut search).await?;
-    let found = gather(files, view, &search, policy, &[]).await?;
+    let mut found = gather(files, view, &search, policy, &[]).await?;
+    found.parted = doubtful(view, &search, &customers);
     let clusters = found.clusters.iter().flat_map(|cluster| {
         let name = cluster.first().copied();
         cluster.iter().filter_map(move |record| Some((*record, name?)))
     });
     let clusters = clusters.filter(|(record, name)| search.cluster_before(*record) != Some(*name)).collect();
-    conclude((policy, matcher), &found, view, (batch, &mut Vec::new()), moment);
+    conclude(files, (policy, matcher), found, view, (batch, &mut Vec::new()), moment).await?;
     Ok(Filing { clusters, ..Filing::default() })
+}
+
+/// The records of each customer that was joined from several ids: the names of former clusters do not tell which of them
+/// were one, for some of these are new already.
+fn doubtful(view: &View, search: &Search<'_>, customers: &[CustomerId]) -> Vec<Vec<RecordId>> {
+    let of = |customer: &CustomerId| {
+        let own = [*customer];
+        let records: Vec<&Record> = view.records_of(&own).filter(|record| search.knows(record.id)).collect();
+        let first = records.first()?.home;
+        let joined = records.iter().any(|record| record.home != first);
+        joined.then(|| records.into_iter().map(|record| record.id).collect())
+    };
+    customers.iter().filter_map(of).collect()
 }

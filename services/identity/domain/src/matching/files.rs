@@ -53,6 +53,13 @@ pub trait Files: Send {
     /// What the store says.
     async fn customers(&mut self, view: &mut View, customers: &BTreeSet<CustomerId>) -> Result<(), Fault>;
 
+    /// Adds everything of these customers to the view: records, edges, where these lead, and what holds their ids
+    /// together or keeps them apart from others. What is there stays as it is.
+    ///
+    /// # Errors
+    /// What the store says.
+    async fn everything(&mut self, view: &mut View, customers: &BTreeSet<CustomerId>) -> Result<(), Fault>;
+
     /// Adds every record of these customers to the view; those that are there stay as they are.
     ///
     /// # Errors

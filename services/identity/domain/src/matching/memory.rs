@@ -134,6 +134,10 @@ impl Files for MemoryFiles {
         Ok(())
     }
 
+    async fn everything(&mut self, _view: &mut View, _customers: &BTreeSet<CustomerId>) -> Result<(), Fault> {
+        Ok(())
+    }
+
     async fn whole(&mut self, _view: &mut View, _customers: &BTreeSet<CustomerId>) -> Result<(), Fault> {
         Ok(())
     }

@@ -10,6 +10,7 @@
 //! | [`search`] | from changed records to pairs and clusters |
 //! | [`files`] | what the matcher asks of a store |
 //! | [`resemble`] | what follows when records changed |
+//! | `part` | who no longer resembles the others leaves them |
 //! | [`anew`] | the same for records that are filed although they did not change |
 //! | [`settle`] | from clusters to customers, review and answers |
 //! | `memory` | what is filed, without a disk |
@@ -25,6 +26,7 @@ pub mod files;
 pub mod likeness;
 pub mod matcher;
 pub(crate) mod memory;
+mod part;
 pub mod port;
 pub mod resemble;
 pub mod search;

@@ -13,6 +13,7 @@ use super::{
     files::Files,
     likeness::{Likeness, Numbered, has_name, likeness},
     matcher::Matcher,
+    part::part,
     search::{Known, Pair, Search},
     settle::Settling,
 };
@@ -54,6 +55,8 @@ pub struct Found {
     pub homes: BTreeMap<RecordId, CustomerId>,
     /// Clusters that are no longer one: the records of each in its present parts.
     pub parted: Vec<Vec<RecordId>>,
+    /// Changed records that are no longer compared.
+    pub gone: BTreeSet<RecordId>,
     /// Pairs that may not be one whatever they have in common.
     pub held: BTreeMap<(RecordId, RecordId), Vec<Refusal>>,
 }
@@ -108,7 +111,8 @@ pub async fn search(
         search.former(&clusters, partners);
     }
     close(files, &mut search).await?;
-    let found = gather(files, view, &search, policy, &former).await?;
+    let mut found = gather(files, view, &search, policy, &former).await?;
+    found.gone = likenesses.iter().filter(|(_, likeness)| likeness.is_none()).map(|(record, _)| *record).collect();
     let clusters = found.clusters.iter().flat_map(|cluster| {
         let name = cluster.first().copied();
         cluster.iter().filter_map(move |record| Some((*record, name?)))
@@ -197,7 +201,7 @@ pub(super) async fn gather(
     }
     let parted = parted(search, &clusters, former);
     let held = pairs.iter().map(|pair| ((pair.a, pair.b), held(search, pair))).filter(|(_, held)| !held.is_empty());
-    Ok(Found { held: held.collect(), clusters, pairs, customers, homes, parted })
+    Ok(Found { held: held.collect(), clusters, pairs, customers, homes, parted, gone: BTreeSet::new() })
 }
 
 /// What two records say that no two records of one party say.
@@ -265,18 +269,20 @@ pub async fn resemble(
     let thresholds = matcher.thresholds(policy.thresholds.upper, policy.thresholds.lower);
     let searched = search(files, matcher, thresholds, policy, view, batch, &subjects).await?;
     let Some((found, filing)) = searched else { return Ok(None) };
-    conclude((policy, matcher), &found, view, (batch, verdicts), moment);
+    conclude(files, (policy, matcher), found, view, (batch, verdicts), moment).await?;
     Ok(Some(filing))
 }
 
-/// Joins and proposes what was found, and completes the answers.
-pub(super) fn conclude(
+/// Parts, joins and proposes what was found, and completes the answers.
+pub(super) async fn conclude(
+    files: &mut dyn Files,
     (policy, matcher): (&Policy, &Matcher),
-    found: &Found,
+    mut found: Found,
     view: &mut View,
     (batch, verdicts): (&mut Batch, &mut Verdicts),
     moment: Moment<'_>,
-) {
+) -> Result<(), Fault> {
+    part(files, (matcher, policy), view, (batch, verdicts), &mut found, moment).await?;
     let now = moment.now;
     let forbids = |_: &View, a: &CustomerState, b: &CustomerState| {
         let mut refusals = may_join(policy, a, b, now);
@@ -286,5 +292,6 @@ pub(super) fn conclude(
     };
     let thresholds = matcher.thresholds(policy.thresholds.upper, policy.thresholds.lower);
     Settling { view, batch, policy, homes: &found.homes, matcher, thresholds, moment, forbids: &forbids }
-        .settle(found, verdicts);
+        .settle(&found, verdicts);
+    Ok(())
 }

@@ -41,7 +41,7 @@ pub(super) fn parted(view: &View, id: CustomerId, command: &SplitCustomer) -> Re
         }
         leaving.insert(*record);
     }
-    let named: BTreeSet<&Identifier> = command.identifiers.iter().collect();
+    let named: BTreeSet<Identifier> = command.identifiers.iter().cloned().collect();
     for (place, identifier) in command.identifiers.iter().enumerate() {
         if !carriers.contains_key(identifier) {
             let what =
@@ -55,20 +55,43 @@ pub(super) fn parted(view: &View, id: CustomerId, command: &SplitCustomer) -> Re
     if leaving.is_empty() || leaving.len() == records.len() {
         return Err(empty(id, leaving.is_empty()));
     }
-    let side = |record: &RecordId| if leaving.contains(record) { Side::Leaves } else { Side::Stays };
-    let identifiers = carriers.iter().map(|(identifier, by)| {
-        let goes = if by.iter().all(|record| side(record) == Side::Leaves) {
-            true
-        } else if by.iter().all(|record| side(record) == Side::Stays) {
-            false
-        } else {
-            // Both sides carry it: it was asked for, or it came with an id that was.
-            let lead = view.lead(&Node::Identifier(identifier.clone()));
-            named.contains(identifier) || lead.is_some_and(|lead| ids.contains(&lead.customer))
-        };
-        (identifier.clone(), if goes { Side::Leaves } else { Side::Stays })
-    });
-    Ok(Part { identifiers: identifiers.collect(), records: records.iter().map(|r| (*r, side(r))).collect(), ids })
+    Ok(Part::divide(view, &records, &carriers, &leaving, (named, ids)))
+}
+
+impl Part {
+    /// The records that arrived at some of the customer's ids, with what they carry.
+    pub(super) fn of(view: &View, id: CustomerId, ids: BTreeSet<CustomerId>) -> Self {
+        let own = [id];
+        let records: BTreeSet<RecordId> = view.records_of(&own).map(|record| record.id).collect();
+        let leaving = view.records_of(&own).filter(|record| ids.contains(&record.home));
+        let leaving = leaving.map(|record| record.id).collect();
+        Self::divide(view, &records, &carriers(view, &records), &leaving, (BTreeSet::new(), ids))
+    }
+
+    /// Records are `leaving`, the others stay; an identifier that both sides carry leaves if it is named, or belongs to
+    /// one of `ids`.
+    fn divide(
+        view: &View,
+        records: &BTreeSet<RecordId>,
+        carriers: &Carriers,
+        leaving: &BTreeSet<RecordId>,
+        (named, ids): (BTreeSet<Identifier>, BTreeSet<CustomerId>),
+    ) -> Self {
+        let side = |record: &RecordId| if leaving.contains(record) { Side::Leaves } else { Side::Stays };
+        let identifiers = carriers.iter().map(|(identifier, by)| {
+            let goes = if by.iter().all(|record| side(record) == Side::Leaves) {
+                true
+            } else if by.iter().all(|record| side(record) == Side::Stays) {
+                false
+            } else {
+                // Both sides carry it: it was asked for, or it came with an id that was.
+                let lead = view.lead(&Node::Identifier(identifier.clone()));
+                named.contains(identifier) || lead.is_some_and(|lead| ids.contains(&lead.customer))
+            };
+            (identifier.clone(), if goes { Side::Leaves } else { Side::Stays })
+        });
+        Self { identifiers: identifiers.collect(), records: records.iter().map(|r| (*r, side(r))).collect(), ids }
+    }
 }
 
 fn carriers(view: &View, records: &BTreeSet<RecordId>) -> Carriers {
@@ -87,14 +110,14 @@ fn carriers(view: &View, records: &BTreeSet<RecordId>) -> Carriers {
 ///
 /// But nothing that was not named is to lose its last record: a record that alone carries another identifier stays, if
 /// the named ones have other records to go with.
-fn carried_off(carriers: &Carriers, named: &BTreeSet<&Identifier>) -> BTreeSet<RecordId> {
-    let all: BTreeSet<RecordId> = named.iter().filter_map(|i| carriers.get(*i)).flatten().copied().collect();
+fn carried_off(carriers: &Carriers, named: &BTreeSet<Identifier>) -> BTreeSet<RecordId> {
+    let all: BTreeSet<RecordId> = named.iter().filter_map(|i| carriers.get(i)).flatten().copied().collect();
     let needed = |record: &RecordId| {
         let others = carriers.iter().filter(|(identifier, by)| !named.contains(identifier) && by.contains(record));
         others.map(|(_, by)| by).any(|by| by.is_subset(&all))
     };
     let (stay, mut go): (BTreeSet<RecordId>, BTreeSet<RecordId>) = all.iter().copied().partition(needed);
-    for by in named.iter().filter_map(|identifier| carriers.get(*identifier)) {
+    for by in named.iter().filter_map(|identifier| carriers.get(identifier)) {
         if by.iter().all(|record| stay.contains(record)) {
             go.extend(by);
         }

@@ -127,7 +127,13 @@ pub(super) struct Tree {
 
 /// Makes the merges of one side again, in their order. The id that the customer had stays a customer; a side without any
 /// id gets a new one.
-pub(super) fn grow(view: &View, before: &CustomerState, ids: &Ids, side: Side, moment: Moment<'_>) -> Tree {
+pub(super) fn grow(
+    view: &View,
+    before: &CustomerState,
+    ids: &Ids,
+    side: Side,
+    (bond, moment): (Bond, Moment<'_>),
+) -> Tree {
     let own: BTreeSet<CustomerId> = ids.on(side).collect();
     let mut growing = Growing { ids, roots: own.iter().map(|id| (*id, *id)).collect(), merges: BTreeMap::new() };
     let mut edges: Vec<&Merge> = ids.sides.keys().filter_map(|id| view.merge(*id)).collect();
@@ -142,7 +148,8 @@ pub(super) fn grow(view: &View, before: &CustomerState, ids: &Ids, side: Side, m
     let roots: BTreeSet<CustomerId> = growing.roots.values().copied().collect();
     let oldest = roots.iter().copied().min_by_key(|id| (*id != before.id, ids.created_at(*id), *id));
     let root = oldest.unwrap_or_else(|| moment.ids.next());
-    // What the merges that were undone had held together stays together: that, too, is somebody's word.
+    // What the merges that were undone had held together stays together: by somebody's word, or by what is left.
+    let certainty = if bond == Bond::Manual { CERTAIN } else { before.confidence };
     for apart in roots.into_iter().filter(|other| *other != root) {
         let merge = Merge {
             id: moment.ids.next(),
@@ -151,8 +158,8 @@ pub(super) fn grow(view: &View, before: &CustomerState, ids: &Ids, side: Side, m
             survivor: root,
             here: apart,
             there: root,
-            bond: Bond::Manual,
-            certainty: CERTAIN,
+            bond,
+            certainty,
             at: moment.now,
         };
         growing.merges.insert(apart, merge);

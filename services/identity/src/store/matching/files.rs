@@ -18,6 +18,7 @@ use crate::store::{
     rows,
     sealed::Sealing,
     sql::{CHUNK, Params, column, id},
+    whole::complete,
 };
 
 /// The files of one tenant.
@@ -202,6 +203,11 @@ impl Files for SqlFiles<'_> {
         }
         self.hints.customers.lock().extend(customers.iter().copied());
         Err(data::retry("another transaction changes a customer that a record resembles"))
+    }
+
+    async fn everything(&mut self, view: &mut View, customers: &BTreeSet<CustomerId>) -> Result<(), Fault> {
+        let loading = Loading { conn: self.conn, sealing: self.sealing, lock: false };
+        complete(&loading, customers, view).await
     }
 
     async fn whole(&mut self, view: &mut View, customers: &BTreeSet<CustomerId>) -> Result<(), Fault> {
