@@ -24,8 +24,8 @@ use terms::{CustomerId, Fault, Identifier, Reason, Timestamp};
 use uuid::Uuid;
 
 use crate::{
-    identify::{ClaimInput, Identify, IdentifyInput},
-    matching::{Matcher, likeness},
+    identify::{ClaimInput, Identify, IdentifyInput, MAX_SOURCE_RECORD_ID},
+    matching::{Matcher, likeness::said},
     policy::Policy,
     record::{Claim, Facts, Observed, Record, RecordId},
 };
@@ -72,9 +72,8 @@ pub struct DataSet {
     entries: Vec<Entry>,
     keys: HashSet<String>,
     sources: HashMap<String, u32>,
+    /// The records in the order of the entries.
     corpus: Corpus,
-    /// The entries of the corpus, by their place in it.
-    compared: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -125,14 +124,7 @@ pub struct Matched {
 impl DataSet {
     /// Without records; identifiers are read by `policy`.
     pub fn new(policy: Arc<Policy>) -> Self {
-        Self {
-            policy,
-            entries: Vec::new(),
-            keys: HashSet::new(),
-            sources: HashMap::new(),
-            corpus: Corpus::new(),
-            compared: Vec::new(),
-        }
+        Self { policy, entries: Vec::new(), keys: HashSet::new(), sources: HashMap::new(), corpus: Corpus::new() }
     }
 
     /// How many records there are.
@@ -145,15 +137,15 @@ impl DataSet {
         self.entries.is_empty()
     }
 
-    /// Adds a record. One that says nothing to match on is a party of its own.
+    /// Adds a record.
     ///
     /// # Errors
     /// [`Reason::InvalidFields`] with every wrong field, a key that was there before among them.
     pub fn push(&mut self, input: MatchInput) -> Result<(), Fault> {
         let MatchInput { key, source, identifiers, traits } = input;
         let refused = |field: &str, why: &str| Err(Fault::invalid(field, Reason::InvalidFields, why));
-        if key.is_empty() {
-            return refused("key", "is empty; give every record a key");
+        if key.is_empty() || key.len() > MAX_SOURCE_RECORD_ID || key.contains('\0') {
+            return refused("key", "is empty, too long or holds U+0000; give every record a key of at most 256 bytes");
         }
         if self.keys.contains(&key) {
             return refused("key", "was there before; give every record a key of its own");
@@ -161,14 +153,11 @@ impl DataSet {
         if source.len() > MAX_SOURCE || source.chars().any(char::is_control) {
             return refused("source", "is too long or holds control characters; give at most 256 bytes of text");
         }
-        let compared = self.read(&key, identifiers, traits)?;
+        let mut compared = self.read(&key, identifiers, traits)?;
+        compared.key = Corpus::text_key(&key);
         let next = u32::try_from(self.sources.len()).unwrap_or(u32::MAX);
         let source = *self.sources.entry(source).or_insert(next);
-        if let Some(mut compared) = compared {
-            compared.key = Corpus::text_key(&key);
-            self.corpus.push(&compared);
-            self.compared.push(self.entries.len());
-        }
+        self.corpus.push(&compared);
         self.keys.insert(key.clone());
         self.entries.push(Entry { key, source });
         Ok(())
@@ -180,7 +169,7 @@ impl DataSet {
         key: &str,
         identifiers: Vec<Identifier>,
         traits: Vec<(String, Value)>,
-    ) -> Result<Option<identity_matching::record::Record>, Fault> {
+    ) -> Result<identity_matching::record::Record, Fault> {
         let claim = |Identifier { namespace, value }| ClaimInput { namespace, value, verified: None };
         let input = IdentifyInput {
             source: "data-set".to_owned(),
@@ -191,7 +180,7 @@ impl DataSet {
             ..IdentifyInput::default()
         };
         let checked = Identify::check(input, &self.policy, Timestamp::EPOCH)?;
-        let said = |value| Observed { value, observed_at: Timestamp::EPOCH, record_time: Timestamp::EPOCH };
+        let observed = |value| Observed { value, observed_at: Timestamp::EPOCH, record_time: Timestamp::EPOCH };
         let claims: Vec<Claim> = checked
             .usable()
             .map(|(_, claim)| Claim {
@@ -210,12 +199,13 @@ impl DataSet {
             source: String::new(),
             source_record_id: None,
             home: CustomerId::from_uuid(Uuid::nil()),
-            facts: Facts { traits: checked.traits.into_iter().map(|(n, v)| (n, said(v))).collect(), kind: None },
+            facts: Facts { traits: checked.traits.into_iter().map(|(n, v)| (n, observed(v))).collect(), kind: None },
             observed_at: Timestamp::EPOCH,
             created_at: Timestamp::EPOCH,
         };
         let numbered = |namespace: &str| self.policy.number(namespace);
-        Ok(likeness(&record, &claims.iter().collect::<Vec<_>>(), &numbered).map(|likeness| likeness.compared))
+        // Also of whom no name is known: in a data set they are half of the work.
+        Ok(said(&record, &claims.iter().collect::<Vec<_>>(), &numbered).compared)
     }
 
     /// Fits `base` to the records and matches them. `report` hears how many pairs were compared, and of how many at most,
@@ -250,7 +240,7 @@ impl DataSet {
     }
 
     fn entry(&self, place: RecordIndex) -> Option<&Entry> {
-        self.entries.get(*self.compared.get(place as usize)?)
+        self.entries.get(place as usize)
     }
 
     fn pair(&self, edge: &Edge) -> Option<ScoredPair> {
@@ -283,11 +273,7 @@ impl DataSet {
         }
         let weakest = weakest(outcome, matcher);
         let clusters = members.into_iter().map(|(cluster, keys)| (keys, weakest.get(&cluster).copied()));
-        let compared: HashSet<usize> = self.compared.iter().copied().collect();
-        let alone = self.entries.iter().enumerate().filter(|(at, _)| !compared.contains(at));
-        let alone = alone.map(|(_, entry)| (vec![entry.key.as_str()], None));
         let mut all: Vec<RecordCluster> = clusters
-            .chain(alone)
             .map(|(mut keys, confidence)| {
                 keys.sort_unstable();
                 let keys = keys.into_iter().map(str::to_owned).collect();

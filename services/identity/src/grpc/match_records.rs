@@ -1,11 +1,12 @@
 //! `MatchRecords`.
 
+use std::sync::Arc;
+
 use data::once;
 use host::{Call, decode};
 use identity_domain::{Policy, match_records::DataSet, normalise};
 use prost::Message;
 use rapport_proto::{google::longrunning::Operation, identity::v1::MatchRecordsRequest};
-use std::sync::Arc;
 use terms::{Fault, Violations};
 
 use super::Ports;
@@ -49,14 +50,21 @@ fn check_records(policy: &Arc<Policy>, body: &MatchRecordsRequest, wrong: &mut V
     let mut set = DataSet::new(policy.clone());
     for (i, record) in body.records.iter().take(MOST_ANSWERED).enumerate() {
         let at = format!("records[{i}]");
-        let Some(input) = wrong.take(bulk::input(&at, record.clone())) else { continue };
-        let before = wrong.is_empty();
-        for (n, claimed) in input.identifiers.iter().enumerate() {
-            let read = normalise::read(&claimed.namespace, &claimed.value, policy).map(drop);
-            wrong.take(read.map_err(|fault| fault.within(&format!("{at}.identifiers[{n}]"))));
+        wrong.take(decode::required_text(&format!("{at}.key"), record.key.clone(), 256));
+        wrong.take(decode::text(&format!("{at}.source"), record.source.clone(), 256));
+        for (n, claimed) in record.identifiers.iter().enumerate() {
+            let at = format!("{at}.identifiers[{n}]");
+            if let Some(known) = wrong.take(decode::identifier(&at, claimed.clone())) {
+                let read = normalise::read(&known.namespace, &known.value, policy).map(drop);
+                wrong.take(read.map_err(|fault| fault.within(&at)));
+            }
         }
-        if before && wrong.is_empty() {
-            wrong.take(set.push(input).map_err(|fault| fault.within(&at)));
+        if let Some(traits) = &record.traits {
+            wrong.take(decode::object(&format!("{at}.traits"), Some(traits.clone())));
+        }
+        // Once something is wrong, whether a key was there before no longer matters.
+        if wrong.is_empty() {
+            wrong.take(bulk::input(&at, record.clone()).and_then(|input| set.push(input).map_err(|f| f.within(&at))));
         }
     }
 }

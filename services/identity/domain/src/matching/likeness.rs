@@ -34,6 +34,11 @@ pub type Numbered<'a> = &'a (dyn Fn(&str) -> Option<bool> + Sync);
 /// What is compared of `record`; `None` where there is nothing to match on: no name, or nothing beside a name. A name
 /// alone never makes two records one, however rare it is.
 pub fn likeness(record: &Record, claims: &[&Claim], numbered: Numbered<'_>) -> Option<Likeness> {
+    Some(said(record, claims, numbered)).filter(|likeness| is_matchable(&likeness.compared))
+}
+
+/// All that `record` says and that can be compared, however little it is.
+pub fn said(record: &Record, claims: &[&Claim], numbered: Numbered<'_>) -> Likeness {
     let kind = record.facts.kind.map_or(Kind::default(), |kind| kind.value);
     let mut reading = Reading::default();
     for (name, observation) in &record.facts.traits {
@@ -45,7 +50,7 @@ pub fn likeness(record: &Record, claims: &[&Claim], numbered: Numbered<'_>) -> O
         reading.claim(claim, numbered);
     }
     let compared = Compared { key: key(record, claims), ..reading.compared(kind) };
-    is_matchable(&compared).then_some(Likeness { kind, compared })
+    Likeness { kind, compared }
 }
 
 /// Whether these facts name somebody, or did: only then is there anything to match on, now or before.
