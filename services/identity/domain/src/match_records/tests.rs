@@ -41,7 +41,7 @@ fn records_of_one_party_are_one_cluster_in_any_order() {
     let first = &forward.clusters[0];
     assert!(first.confidence > 0.9 && first.confidence < 1.0, "{first:?}");
     assert!((forward.clusters[1].confidence - 1.0).abs() < f64::EPSILON);
-    assert_eq!((forward.compared, forward.linked), (6, 3), "a name alone is compared, and links nobody");
+    assert_eq!((forward.compared, forward.linked), (6, 6), "a name alone reaches the threshold, and joins nobody");
     assert_eq!(forward.explained.len(), 2);
     let (pair, explanation) = &forward.explained[0];
     assert_eq!((pair.left.as_str(), pair.score), ("a", explanation.score));
@@ -54,7 +54,7 @@ fn records_of_one_party_are_one_cluster_in_any_order() {
 #[test]
 fn only_records_of_different_sources_are_compared_where_that_is_asked() {
     let matched = matched(&town(), true);
-    assert_eq!((matched.compared, matched.linked), (4, 2));
+    assert_eq!((matched.compared, matched.linked), (4, 4));
     assert_eq!(matched.clusters[0].keys, ["a", "b", "c"], "they are one through the third");
 }
 
