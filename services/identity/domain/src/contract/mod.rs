@@ -23,7 +23,7 @@ pub use self::{
     guards::one_of_two_gets_the_last_place,
     histories::merge_then_split_is_as_if_nothing_had_happened,
     matching::{any_order_ends_in_the_batch, ends_in_the_batch, identifiers_and_resemblance},
-    review::Everything,
+    review::{Everything, one_verdict_holds},
 };
 use crate::{
     customer::Customer,
