@@ -89,7 +89,7 @@ async fn all_follows_from_the_evidence() {
         };
         let tally = contract::all_follows_from_the_evidence(customers, clients, people, time).await;
         println!("{}: {tally:?}", store.name());
-        assert!(tally.merged > 0 && tally.split > 0, "{}: {tally:?}", store.name());
+        assert!(tally.merged > 0 && tally.split > 0 && tally.resembled > 0, "{}: {tally:?}", store.name());
         assert_eq!(store.idle_in_transaction().await, 0);
     }
 }
