@@ -120,9 +120,10 @@ impl Client<'_> {
     /// A record that carries one identifier, or none, and looks like somebody; now and then like somebody else than before.
     async fn resemble(&mut self, ids: &mut BTreeSet<CustomerId>) {
         let person = self.dice.below(self.people);
-        let face = if self.dice.below(4) == 0 { self.dice.below(self.people) } else { person };
+        // More often, and all people would soon be one.
+        let face = if self.dice.below(12) == 0 { self.dice.below(self.people) } else { person };
         let name = self.name(person);
-        let carried: &[&str] = if self.dice.below(2) == 0 { &[&name] } else { &[] };
+        let carried: &[&str] = if self.dice.below(3) == 0 { &[&name] } else { &[] };
         let (head, tail) = (HEADS[face as usize % 8], TAILS[face as usize / 8 % 5]);
         let street = ["Street", "St"][self.dice.below(2) as usize];
         let record = given(carried)
