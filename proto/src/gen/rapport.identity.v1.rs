@@ -1242,19 +1242,22 @@ pub struct UpdateIdentityPolicyResponse {
 /// How to train.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TrainMatcherRequest {
-    /// Which kind of customers to train for. Unspecified: persons.
+    /// On which kind of customers to train: persons, which is also what
+    /// unspecified means. Households and organisations are compared by the same
+    /// matcher, and cannot be trained on.
     #[prost(enumeration = "super::super::r#type::v1::CustomerKind", tag = "1")]
     pub kind: i32,
     /// Seed of the sampling; the same seed and data give the same matcher. 0: 0.
     #[prost(int64, tag = "2")]
     pub random_seed: i64,
-    /// Most random pairs for u; 0: 1000000.
+    /// Most random pairs for u, at most 100000000; 0: 1000000.
     #[prost(int64, tag = "3")]
     pub max_pairs: i64,
-    /// Most EM iterations; 0: 50.
+    /// Most EM iterations, at most 10000; 0: 50.
     #[prost(int32, tag = "4")]
     pub max_iterations: i32,
-    /// If true, the trained matcher is put in force when done.
+    /// If true, the trained matcher is put in force when done, and the operation
+    /// ends when every record is filed and clustered by it.
     #[prost(bool, tag = "5")]
     pub activate: bool,
     /// Optional idempotency key, 1 to 128 printable ASCII characters, kept for
@@ -1263,8 +1266,8 @@ pub struct TrainMatcherRequest {
     /// REQUEST_ID_REUSED.
     #[prost(string, tag = "20")]
     pub request_id: ::prost::alloc::string::String,
-    /// If true, the request is checked in full and answered as if it had been
-    /// carried out, but nothing is stored and `revision` is empty.
+    /// If true, the request is checked in full and nothing is stored: the
+    /// operation in the answer has no name.
     #[prost(bool, tag = "21")]
     pub validate_only: bool,
 }
@@ -1280,11 +1283,12 @@ pub struct TrainMatcherResponse {
     /// Whether EM converged within the limit.
     #[prost(bool, tag = "3")]
     pub converged: bool,
-    /// Log-likelihood at the end.
+    /// Natural logarithm of the likelihood of what the compared pairs agree on,
+    /// before the last iteration.
     #[prost(double, tag = "4")]
     pub log_likelihood: f64,
     /// Opaque token of this write; pass it as `at_least` to any read of any of
-    /// the services to see this write. Empty under `validate_only`.
+    /// the services to see this write.
     #[prost(string, tag = "20")]
     pub revision: ::prost::alloc::string::String,
 }
@@ -1294,7 +1298,7 @@ pub struct GetMatcherRequest {
     /// Version of the matcher; empty: the one in force.
     #[prost(string, tag = "1")]
     pub matcher_id: ::prost::alloc::string::String,
-    /// For which kind of customers. Unspecified: persons.
+    /// For which kind of customers: one matcher serves all.
     #[prost(enumeration = "super::super::r#type::v1::CustomerKind", tag = "2")]
     pub kind: i32,
     /// Optional revision token of an earlier write or read. The read waits,
@@ -1317,7 +1321,7 @@ pub struct GetMatcherResponse {
 /// A Fellegi-Sunter model.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Matcher {
-    /// Version; `default` for the shipped weights.
+    /// Version: `default` for the shipped weights, `mat_...` for a trained one.
     #[prost(string, tag = "1")]
     pub matcher_id: ::prost::alloc::string::String,
     /// Whether it is in force.
@@ -1378,12 +1382,17 @@ pub struct MatchRecordsRequest {
     /// is required.
     #[prost(message, repeated, tag = "1")]
     pub records: ::prost::alloc::vec::Vec<MatchInput>,
-    /// Where the server reads the records: a path below its import directory,
-    /// `file:…csv`, `.jsonl` or `.parquet`. Either this or `records` is
-    /// required.
+    /// Where the server reads the records: `file:` and a path below its import
+    /// directory (`identity.import_directory`) that ends in `.csv`, `.jsonl` or
+    /// `.ndjson`. The first line of a CSV names the columns; a line of JSON is an
+    /// object. The first column of the names `key`, `id`, `record_id`,
+    /// `unique_id` and `rec_id` is the key of the record, else its line number;
+    /// `source`, `source_dataset` or `data_source` is its source; every other
+    /// column is a trait of that name. Either this or `records` is required.
     #[prost(string, tag = "2")]
     pub uri: ::prost::alloc::string::String,
-    /// Version of the matcher; empty: the one in force.
+    /// Version of the matcher that is fitted to the data set; empty: the one in
+    /// force.
     #[prost(string, tag = "3")]
     pub matcher_id: ::prost::alloc::string::String,
     /// Probability at or above which records are linked, 0 to 1; 0: the upper
@@ -1393,11 +1402,14 @@ pub struct MatchRecordsRequest {
     /// If true, only records of different sources are compared.
     #[prost(bool, tag = "5")]
     pub link_only: bool,
-    /// Where the server writes clusters and pairs; empty: in the response, if
-    /// not too many.
+    /// Where the server writes the result: `file:` and a path below its export
+    /// directory (`identity.export_directory`). It names a folder, which is made;
+    /// in it `clusters.csv` (the cluster of every record) and `candidates.csv`
+    /// (the pairs that a person should look at). Empty: in the response; a data
+    /// set of more than 10000 records needs a folder.
     #[prost(string, tag = "6")]
     pub output_uri: ::prost::alloc::string::String,
-    /// Most scored pairs in the response, best first; 0: none.
+    /// Most scored pairs in the response, best first, at most 1000; 0: none.
     #[prost(int64, tag = "7")]
     pub max_pairs_returned: i64,
     /// Optional idempotency key, 1 to 128 printable ASCII characters, kept for
@@ -1406,8 +1418,8 @@ pub struct MatchRecordsRequest {
     /// REQUEST_ID_REUSED.
     #[prost(string, tag = "20")]
     pub request_id: ::prost::alloc::string::String,
-    /// If true, the request is checked in full and answered as if it had been
-    /// carried out, but nothing is stored and `revision` is empty.
+    /// If true, the request is checked in full and nothing is stored: the
+    /// operation in the answer has no name.
     #[prost(bool, tag = "21")]
     pub validate_only: bool,
 }
@@ -1430,10 +1442,11 @@ pub struct MatchInput {
 /// Result of the operation MatchRecords.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MatchRecordsResponse {
-    /// The clusters, unless written to `output_uri`.
+    /// The clusters, single records included, unless written to `output_uri`.
     #[prost(message, repeated, tag = "1")]
     pub clusters: ::prost::alloc::vec::Vec<RecordCluster>,
-    /// Scored pairs, if asked for.
+    /// Scored pairs at or above the lower threshold of the policy, if asked for,
+    /// best first.
     #[prost(message, repeated, tag = "2")]
     pub pairs: ::prost::alloc::vec::Vec<ScoredPair>,
     /// Records read.
@@ -1448,7 +1461,8 @@ pub struct MatchRecordsResponse {
     /// Clusters, single records included.
     #[prost(int64, tag = "6")]
     pub cluster_count: i64,
-    /// Blocking keys that were too common and were skipped or narrowed.
+    /// Blocking rules of which keys were too common and were narrowed or skipped,
+    /// with how many: `SurnameBirthYear: 12`.
     #[prost(string, repeated, tag = "7")]
     pub oversized_blocks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Where the output was written, if it was.
@@ -1461,10 +1475,11 @@ pub struct RecordCluster {
     /// Id of the cluster: the smallest key in it.
     #[prost(string, tag = "1")]
     pub cluster_id: ::prost::alloc::string::String,
-    /// Keys of its records.
+    /// Keys of its records, in order.
     #[prost(string, repeated, tag = "2")]
     pub keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Confidence, 0 to 1.
+    /// Confidence, 0 to 1: the probability of the weakest match that is needed to
+    /// hold it together; 1 for a single record.
     #[prost(double, tag = "3")]
     pub confidence: f64,
 }
@@ -2647,9 +2662,17 @@ pub mod identity_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Estimates Fellegi-Sunter m and u probabilities by expectation
-        /// maximisation, and term frequencies. The operation yields
-        /// TrainMatcherResponse; its metadata is rapport.type.v1.OperationProgress
-        /// in `iterations`.
+        /// maximisation, and term frequencies, from the records that are stored when
+        /// it begins; it starts from the shipped model. With `activate`, the matcher
+        /// is put in force and every record is filed and clustered by it; matches go
+        /// on meanwhile, by the new matcher. A training that is cut off goes on from
+        /// its last iteration, with the same result; one that is cancelled once its
+        /// matcher is in force leaves it so, and the filing goes on by itself. The
+        /// operation yields TrainMatcherResponse; its metadata is
+        /// rapport.type.v1.OperationProgress in `iterations`, and its stage tells how
+        /// many records were read or filed. It fails with NOT_FOUND
+        /// (RECORD_NOT_FOUND) where fewer than two people can be compared. Errors:
+        /// INVALID_ARGUMENT (INVALID_FIELDS), ALREADY_EXISTS (REQUEST_ID_REUSED).
         pub async fn train_matcher(
             &mut self,
             request: impl tonic::IntoRequest<super::TrainMatcherRequest>,
@@ -2707,9 +2730,14 @@ pub mod identity_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Links and de-duplicates a whole data set without changing any customer.
-        /// The operation yields MatchRecordsResponse; its metadata is
-        /// rapport.type.v1.OperationProgress in `pairs`.
+        /// Links and de-duplicates a whole data set without changing any customer, by
+        /// the same model and rules as Identify, fitted to the data set without
+        /// labels. The same data and matcher give the same result. A run that is cut
+        /// off begins again. The operation yields MatchRecordsResponse; its metadata
+        /// is rapport.type.v1.OperationProgress in `pairs`. It fails with
+        /// INVALID_ARGUMENT (INVALID_FIELDS) where the file cannot be read as records.
+        /// Errors: INVALID_ARGUMENT (INVALID_FIELDS), NOT_FOUND (MATCHER_NOT_FOUND),
+        /// ALREADY_EXISTS (REQUEST_ID_REUSED).
         pub async fn match_records(
             &mut self,
             request: impl tonic::IntoRequest<super::MatchRecordsRequest>,
@@ -3009,9 +3037,17 @@ pub mod identity_service_server {
             tonic::Status,
         >;
         /// Estimates Fellegi-Sunter m and u probabilities by expectation
-        /// maximisation, and term frequencies. The operation yields
-        /// TrainMatcherResponse; its metadata is rapport.type.v1.OperationProgress
-        /// in `iterations`.
+        /// maximisation, and term frequencies, from the records that are stored when
+        /// it begins; it starts from the shipped model. With `activate`, the matcher
+        /// is put in force and every record is filed and clustered by it; matches go
+        /// on meanwhile, by the new matcher. A training that is cut off goes on from
+        /// its last iteration, with the same result; one that is cancelled once its
+        /// matcher is in force leaves it so, and the filing goes on by itself. The
+        /// operation yields TrainMatcherResponse; its metadata is
+        /// rapport.type.v1.OperationProgress in `iterations`, and its stage tells how
+        /// many records were read or filed. It fails with NOT_FOUND
+        /// (RECORD_NOT_FOUND) where fewer than two people can be compared. Errors:
+        /// INVALID_ARGUMENT (INVALID_FIELDS), ALREADY_EXISTS (REQUEST_ID_REUSED).
         async fn train_matcher(
             &self,
             request: tonic::Request<super::TrainMatcherRequest>,
@@ -3028,9 +3064,14 @@ pub mod identity_service_server {
             tonic::Response<super::GetMatcherResponse>,
             tonic::Status,
         >;
-        /// Links and de-duplicates a whole data set without changing any customer.
-        /// The operation yields MatchRecordsResponse; its metadata is
-        /// rapport.type.v1.OperationProgress in `pairs`.
+        /// Links and de-duplicates a whole data set without changing any customer, by
+        /// the same model and rules as Identify, fitted to the data set without
+        /// labels. The same data and matcher give the same result. A run that is cut
+        /// off begins again. The operation yields MatchRecordsResponse; its metadata
+        /// is rapport.type.v1.OperationProgress in `pairs`. It fails with
+        /// INVALID_ARGUMENT (INVALID_FIELDS) where the file cannot be read as records.
+        /// Errors: INVALID_ARGUMENT (INVALID_FIELDS), NOT_FOUND (MATCHER_NOT_FOUND),
+        /// ALREADY_EXISTS (REQUEST_ID_REUSED).
         async fn match_records(
             &self,
             request: tonic::Request<super::MatchRecordsRequest>,

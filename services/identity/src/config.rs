@@ -4,6 +4,8 @@ use identity_domain::Policy;
 use serde::{Deserialize, Serialize};
 use terms::{Fault, Reason};
 
+use crate::bulk::places::Places;
+
 /// The settings of identity and their defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -15,15 +17,31 @@ pub struct IdentityConfig {
     pub drop_plus_tags: bool,
     /// How much memory the customers in process may take, in bytes, roughly; 0 reads each from the store.
     pub cache_bytes: u64,
+    /// Below which directory `MatchRecords` reads files. Empty: it reads none.
+    pub import_directory: String,
+    /// Below which directory `MatchRecords` writes files. Empty: it writes none.
+    pub export_directory: String,
 }
 
 impl Default for IdentityConfig {
     fn default() -> Self {
-        Self { default_region: String::new(), drop_plus_tags: false, cache_bytes: 32 << 20 }
+        Self {
+            default_region: String::new(),
+            drop_plus_tags: false,
+            cache_bytes: 32 << 20,
+            import_directory: String::new(),
+            export_directory: String::new(),
+        }
     }
 }
 
 impl IdentityConfig {
+    /// Where data sets are read and written.
+    pub(crate) fn places(&self) -> Places {
+        let given = |directory: &str| (!directory.is_empty()).then(|| directory.into());
+        Places { import: given(&self.import_directory), export: given(&self.export_directory) }
+    }
+
     /// What the domain takes of it.
     ///
     /// # Errors

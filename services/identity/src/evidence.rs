@@ -4,7 +4,8 @@ use host::encode::{identifier, timestamp};
 use identity_domain::{
     Claim,
     explain_identity::{Edge, Ground, Owned},
-    matching::{Candidate, CandidateState, Matcher},
+    match_records::ScoredPair,
+    matching::{Candidate, CandidateState, Matcher, Trained},
 };
 use identity_matching::{
     block::Rule,
@@ -65,6 +66,27 @@ fn comparison(step: &Step, matcher: &Matcher) -> Option<wire::ComparisonWeight> 
             weight: weight.as_bits(),
             ..wire::ComparisonWeight::default()
         }),
+    }
+}
+
+/// A pair of a data set, with its waterfall: the prior is its first step.
+pub(crate) fn scored(pair: &ScoredPair, explanation: &Explanation, matcher: &Matcher) -> wire::ScoredPair {
+    let prior = explanation.steps.iter().find_map(|step| match step {
+        Step::Prior { weight } => Some(wire::ComparisonWeight {
+            comparison: "prior".to_owned(),
+            level: "before anything is compared".to_owned(),
+            weight: weight.as_bits(),
+            ..wire::ComparisonWeight::default()
+        }),
+        _ => None,
+    });
+    let compared = explanation.steps.iter().filter_map(|step| comparison(step, matcher));
+    wire::ScoredPair {
+        left_key: pair.left.clone(),
+        right_key: pair.right.clone(),
+        weight: pair.score.as_bits(),
+        probability: pair.score.probability(),
+        comparisons: prior.into_iter().chain(compared).collect(),
     }
 }
 
@@ -158,16 +180,17 @@ pub(crate) fn source_record(owned: &Owned) -> wire::SourceRecord {
 }
 
 /// A model with its tables.
-pub(crate) fn matcher(matcher: &Matcher, active: bool) -> wire::Matcher {
+pub(crate) fn matcher(trained: &Trained) -> wire::Matcher {
+    let matcher = &trained.matcher;
     let model = matcher.model();
     wire::Matcher {
         matcher_id: if matcher.number() == 0 { "default".to_owned() } else { model.version.clone() },
-        active,
+        active: trained.active,
         prior_probability: model.prior.probability(),
         comparisons: Comparison::ALL.into_iter().map(|compared| comparison_of(matcher, compared)).collect(),
         blocking_rules: Rule::ALL.into_iter().map(|rule| format!("{rule:?}")).collect(),
-        trained_on_records: 0,
-        create_time: None,
+        trained_on_records: i64::try_from(trained.records).unwrap_or(i64::MAX),
+        create_time: trained.created_at.map(timestamp),
     }
 }
 

@@ -10,11 +10,15 @@
 //! | [`section`] | its part of the hot profile, and references resolved for others |
 //! | `reader`, `cache` | customers in process |
 //! | `policies` | the identity policies of the tenants |
+//! | [`bulk`] | the work of `MatchRecords` |
+//! | `training` | the work of `TrainMatcher` |
+//! | `refile` | records that are filed anew, in the background |
 //!
 //! The decisions are in `identity-domain`; why things are as they are is in `DECISIONS.md`.
 
 #![forbid(unsafe_code)]
 
+pub mod bulk;
 mod cache;
 pub mod config;
 mod encode;
@@ -23,12 +27,14 @@ mod feed;
 mod grpc;
 mod policies;
 mod reader;
+mod refile;
 pub mod section;
 pub mod store;
+mod training;
 
 use std::sync::Arc;
 
-use data::Store;
+use data::{Operations, Store, Work, operations::RunOptions};
 use host::{Built, Check, Context, Routes};
 use profile::Marks;
 use rapport_proto::identity::v1::identity_service_server::IdentityServiceServer;
@@ -62,13 +68,21 @@ pub async fn build(context: &Context, store: Store, marks: Marks) -> Result<Buil
         hearers.0.hear(batch);
         hearers.1.hear(batch);
     };
+    let refiling = refile::Refiling::new((*customers).clone(), policies.clone(), &context.ids);
+    let training = Arc::new(training::Training::new((*customers).clone(), refiling.clone()));
+    let bulk = Arc::new(bulk::Bulk::new((*customers).clone(), policies.clone(), config.places()));
+    let operations = Operations::new(store.clone(), context.ids.clone(), host::status);
+    let works: Vec<Arc<dyn Work>> = vec![training.clone(), bulk.clone()];
     let tasks = vec![
         store.keep_up(context.shutdown.clone()),
         data::tail(Arc::new(store.feed()), hear, context.shutdown.clone()),
         tokio::spawn(store::search::catch_up(store.clone(), context.shutdown.clone())),
+        tokio::spawn(refiling.run(context.shutdown.clone())),
+        operations.run(works, RunOptions::default(), context.shutdown.clone()),
     ];
     let (relations, matches) = (customers.clone(), customers.clone());
-    let ports = grpc::Ports { customers, relations, matches, reader, policies, clock: context.clock.clone() };
+    let clock = context.clock.clone();
+    let ports = grpc::Ports { customers, relations, matches, reader, policies, operations, training, bulk, clock };
     let server = host::tuned!(context, IdentityServiceServer::new(grpc::Handler::new(ports)));
     Ok(Built {
         name: Service::Identity,

@@ -15,7 +15,10 @@ use parking_lot::Mutex;
 use rapport_proto::feed::v1::{IdentityPolicyChanged, event::Event};
 use sea_orm::{ConnectionTrait, QueryResult};
 use terms::{Caller, CustomerId, Fault, Once, Revision, Tenant, Timestamp, Written};
+use tokio::sync::Notify;
 use uuid::Uuid;
+
+use crate::store::matching::refile;
 
 /// How many tenants' policies are kept.
 const KEPT: u64 = 10_000;
@@ -31,12 +34,14 @@ struct Inner {
     known: Cache<Tenant, Arc<Policy>>,
     /// Rises with every change that is heard of, so that what was read before it is not kept.
     changes: Mutex<u64>,
+    /// Rung when this process changes one.
+    bell: Notify,
 }
 
 impl Policies {
     pub(crate) fn new(store: Store, shipped: Policy) -> Self {
         let known = Cache::builder().max_capacity(KEPT).build();
-        Self(Arc::new(Inner { store, shipped: Arc::new(shipped), known, changes: Mutex::new(0) }))
+        Self(Arc::new(Inner { store, shipped: Arc::new(shipped), known, changes: Mutex::new(0), bell: Notify::new() }))
     }
 
     /// The policy in force.
@@ -82,7 +87,13 @@ impl Policies {
         });
         let written = written.await?;
         self.forget(Some(tenant));
+        self.0.bell.notify_one();
         Ok(written)
+    }
+
+    /// Waits until this process changes a policy.
+    pub(crate) async fn changed(&self) {
+        self.0.bell.notified().await;
     }
 
     /// Hears the feed: what other replicas changed.
@@ -113,7 +124,7 @@ async fn change(tx: &Tx, shipped: &Policy, caller: &Caller, etag: &str, edit: &E
     tx.act_as(&caller.subject);
     let current = read(tx.conn(), tx.sealer(), tenant, tx.dialect() == Dialect::Postgres).await?;
     let current = current.unwrap_or_else(|| VersionedPolicy::shipped(shipped.clone()));
-    let before = current.version;
+    let (before, was_disabled) = (current.version, current.policy.thresholds.probabilistic_disabled);
     let updated = update_identity_policy(current, etag, edit, tx.now())?;
     if updated.version == before {
         tx.observe(tenant, None);
@@ -133,6 +144,9 @@ async fn change(tx: &Tx, shipped: &Policy, caller: &Caller, etag: &str, edit: &E
                updated_at = excluded.updated_at WHERE identity_policy.version = $5";
     if tx.conn().run(sql, values).await? != 1 {
         return Err(data::retry("another transaction changed the identity policy first"));
+    }
+    if was_disabled && !updated.policy.thresholds.probabilistic_disabled {
+        refile::ask(tx, tenant, false).await?;
     }
     tx.publish(tenant, None, Event::IdentityPolicyChanged(IdentityPolicyChanged { etag: updated.etag() }));
     Ok(updated)

@@ -540,7 +540,7 @@ async fn a_stream_gives_one_verdict_for_each_record() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_later_says_so() {
     for mut served in served().await {
-        let status = served.client.train_matcher(TrainMatcherRequest::default()).await.unwrap_err();
+        let status = served.client.erase_customer(EraseCustomerRequest::default()).await.unwrap_err();
         assert_eq!((status.code(), reason(&status)), (Code::Unimplemented, "NOT_YET_SERVED".to_owned()));
     }
 }

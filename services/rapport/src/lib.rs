@@ -8,6 +8,7 @@
 //! | [`serve`], [`dev`], [`migrate`], [`doctor`] | the commands that run servers and look after them |
 //! | [`connect`] | how the other commands reach a server |
 //! | [`import`], [`show`], [`demo`] | the commands that are clients |
+//! | [`match_file`] | the command that needs no server |
 
 pub mod compose;
 pub mod connect;
@@ -15,6 +16,7 @@ pub mod demo;
 pub mod dev;
 pub mod doctor;
 pub mod import;
+pub mod match_file;
 pub mod migrate;
 pub mod profiles;
 pub mod serve;

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use rapport::{connect::Target, dev, doctor, import, migrate, serve, show};
+use rapport::{connect::Target, dev, doctor, import, match_file, migrate, serve, show};
 
 /// A decision is some hundred small allocations, made on one thread and freed on another: the system's allocator took a
 /// sixth of the time for them.
@@ -26,7 +26,8 @@ enum Command {
     Serve(serve::Args),
     /// Bring the stores' schemas up to date, and end.
     Migrate(migrate::Args),
-    /// Import a CSV or JSON-lines file by a mapping; go on where an earlier import stopped.
+    /// Import a CSV or JSON-lines file by a mapping; go on where an earlier import stopped. Customers are linked and matched
+    /// as they arrive.
     Import {
         /// The file: .csv, .jsonl or .ndjson, with .gz or without.
         input: PathBuf,
@@ -42,6 +43,8 @@ enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Find which records of a file are one party, without a server: writes clusters and candidates.
+    Match(match_file::Args),
     /// Show something on one page.
     #[command(subcommand)]
     Show(Show),
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
             );
             Ok(())
         }),
+        Command::Match(args) => match_file::run(&args).map(|summary| println!("{summary}")),
         Command::Show(Show::Customer { customer, target }) => client(async move {
             print!("{}", show::customer(target.connect().await?, &customer).await?);
             Ok(())

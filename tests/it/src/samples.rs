@@ -165,6 +165,22 @@ fn identity() -> Vec<Sample> {
             }),
             json!({ "reason": "the clerk has seen them" }),
         ),
+        sample(
+            "rapport.identity.v1.IdentityService/TrainMatcher",
+            json!({ "random_seed": 1, "max_pairs": 1000, "max_iterations": 2 }),
+            json!({ "random_seed": 2 }),
+        ),
+        sample(
+            "rapport.identity.v1.IdentityService/MatchRecords",
+            json!({
+                "records": [{
+                    "key": "1", "source": "shop",
+                    "identifiers": [{ "namespace": "email", "value": "somebody@example.org" }],
+                    "traits": { "name": "Somebody", "city": "Ghent" },
+                }],
+            }),
+            json!({ "link_only": true }),
+        ),
         read("rapport.identity.v1.IdentityService/GetMatcher", json!({})),
         read("rapport.identity.v1.IdentityService/GetIdentityPolicy", json!({})),
         sample(

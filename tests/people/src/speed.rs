@@ -41,9 +41,9 @@ pub fn measure(records: usize, seed: u64, keep: bool) -> Result<(People, Run)> {
     let handed_in = if keep { Vec::new() } else { std::mem::take(&mut people.records) };
     drop(handed_in);
     let normalize = lap("normalise and intern")?;
-    let prepared = train::prepare(&Model::default(), &mut corpus);
+    let prepared = train::prepare(&Model::default(), &mut corpus, train::Options::default());
     let prepare = lap("frequencies, stop keys, u")?;
-    let mut trainer = train::Trainer::new(&prepared, &corpus, &[]);
+    let mut trainer = train::Trainer::new(&prepared, &corpus, &[], 0);
     trainer.run(10, |_| {});
     let model = train::finish(trainer.model(), &corpus);
     let training = lap("m, prior (training)")?;

@@ -18,6 +18,7 @@
 //! | [`cannot_link`] | pairs that must not become one |
 //! | [`identify`] | `Identify`: check, then decide; [`identify_stream`] folds many into one [`Batch`] |
 //! | [`matching`] | which records are one party although they share no identifier |
+//! | [`match_records`] | `MatchRecords`: the same for a whole data set, without storing it |
 //! | [`explain_identity`], [`lookup_customer`], [`list_customers`], [`search`], [`list_identity_history`] | the reading verbs that have rules of their own |
 //! | [`relate_customers`], [`list_relations`] | households, employers, guardians: who belongs to whom |
 //! | [`update_identity_policy`] | changing what a tenant decides |
@@ -44,6 +45,7 @@ pub mod list_customers;
 pub mod list_identity_history;
 pub mod list_relations;
 pub mod lookup_customer;
+pub mod match_records;
 pub mod matching;
 pub mod memory;
 pub mod merge_customers;

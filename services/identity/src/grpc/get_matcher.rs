@@ -26,9 +26,9 @@ pub(super) async fn get_matcher(
     );
     let at_least = wrong.take(Revision::parse("at_least", &body.at_least)).unwrap_or_default();
     wrong.done()?;
-    let (matcher, active) = ports.matches.matcher(call.tenant(), &body.matcher_id).await?.ok_or_else(|| {
+    let trained = ports.matches.matcher(call.tenant(), &body.matcher_id).await?.ok_or_else(|| {
         let id = &body.matcher_id;
         Fault::not_found(Reason::MatcherNotFound, format_args!("matcher `{id}`")).with("matcher_id", id.clone())
     })?;
-    Ok(GetMatcherResponse { matcher: Some(evidence::matcher(&matcher, active)), revision: at_least.to_string() })
+    Ok(GetMatcherResponse { matcher: Some(evidence::matcher(&trained)), revision: at_least.to_string() })
 }

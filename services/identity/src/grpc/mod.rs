@@ -14,20 +14,23 @@ mod list_identity_history;
 mod list_match_candidates;
 mod list_relations;
 mod lookup_customer;
+mod match_records;
 mod merge_customers;
 mod relate_customers;
 mod split_customer;
+mod train_matcher;
 mod update_identity_policy;
 
 use std::sync::Arc;
 
+use data::Operations;
 use host::Replies;
 use identity_domain::{Customers, Relations, matching::Matches};
 use rapport_proto::{google::longrunning::Operation, identity::v1::*};
 use terms::{Access, Clock};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::{policies::Policies, reader::Reader};
+use crate::{bulk::Bulk, policies::Policies, reader::Reader, training::Training};
 
 /// What the RPCs work with.
 pub(crate) struct Ports {
@@ -36,6 +39,9 @@ pub(crate) struct Ports {
     pub(crate) relations: Arc<dyn Relations>,
     pub(crate) reader: Reader,
     pub(crate) policies: Policies,
+    pub(crate) operations: Operations,
+    pub(crate) training: Arc<Training>,
+    pub(crate) bulk: Arc<Bulk>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -82,8 +88,7 @@ pub const ACCESS: &[(&str, Access)] = &[
 ];
 
 /// RPCs that are declared, and come with a later release.
-pub const NOT_YET_SERVED: &[&str] =
-    &[rpc!("TrainMatcher"), rpc!("MatchRecords"), rpc!("EraseCustomer"), rpc!("ExportCustomer")];
+pub const NOT_YET_SERVED: &[&str] = &[rpc!("EraseCustomer"), rpc!("ExportCustomer")];
 
 /// Serves a unary RPC by its file.
 macro_rules! unary {
@@ -214,16 +219,16 @@ impl identity_service_server::IdentityService for Handler {
         unary!(self, request, update_identity_policy)
     }
 
-    async fn train_matcher(&self, _: Request<TrainMatcherRequest>) -> Result<Response<Operation>, Status> {
-        later!("TrainMatcher")
+    async fn train_matcher(&self, request: Request<TrainMatcherRequest>) -> Result<Response<Operation>, Status> {
+        unary!(self, request, train_matcher)
     }
 
     async fn get_matcher(&self, request: Request<GetMatcherRequest>) -> Result<Response<GetMatcherResponse>, Status> {
         unary!(self, request, get_matcher)
     }
 
-    async fn match_records(&self, _: Request<MatchRecordsRequest>) -> Result<Response<Operation>, Status> {
-        later!("MatchRecords")
+    async fn match_records(&self, request: Request<MatchRecordsRequest>) -> Result<Response<Operation>, Status> {
+        unary!(self, request, match_records)
     }
 
     async fn erase_customer(&self, _: Request<EraseCustomerRequest>) -> Result<Response<Operation>, Status> {

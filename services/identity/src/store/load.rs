@@ -43,6 +43,7 @@ pub(super) enum Lock {
 }
 
 /// What was read.
+#[derive(Default)]
 pub(super) struct Loaded {
     pub(super) view: View,
     /// The nodes of the commands by their keys.
@@ -263,7 +264,7 @@ impl Loading<'_> {
         Ok(())
     }
 
-    async fn records(&self, records: &BTreeSet<RecordId>, view: &mut View) -> Result<(), Fault> {
+    pub(super) async fn records(&self, records: &BTreeSet<RecordId>, view: &mut View) -> Result<(), Fault> {
         let wanted: Vec<RecordId> = records.iter().copied().collect();
         for wanted in wanted.chunks(CHUNK) {
             let mut params = self.params();

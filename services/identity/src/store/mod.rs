@@ -16,7 +16,7 @@
 mod by_hand;
 mod history;
 mod load;
-mod matching;
+pub(crate) mod matching;
 pub(crate) mod migrations;
 mod read;
 mod relations;

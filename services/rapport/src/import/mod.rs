@@ -9,6 +9,9 @@
 //! | [`value`] | values as protobuf has them |
 //! | [`ledger`] | which lines are done, and the failure file |
 //!
+//! Customers go through `IdentifyStream`, which links each record by its identifiers and matches it by what it says of its
+//! person, in groups of those that arrive together: a first load needs no other step.
+//!
 //! Sending a line twice changes nothing (its key makes it the same record), so an import that was cut off is started
 //! again with the same command: it goes on behind the last line that the server acknowledged.
 

@@ -190,13 +190,20 @@ async fn a_changed_record_is_compared_anew(store: &dyn Customers, caller: &Calle
 }
 
 /// Sets of records.
-type Parts = BTreeSet<BTreeSet<RecordId>>;
+pub type Parts = BTreeSet<BTreeSet<RecordId>>;
 
-/// The customers of a tenant as sets of records, and what the batch makes of the same records.
-async fn compared_with_the_batch(store: &dyn Customers, caller: &Caller) -> (Parts, Parts) {
+/// The customers of a tenant as sets of records, and what the batch makes of the same records by this matcher.
+///
+/// # Panics
+/// When the store fails.
+pub async fn customers_and_the_batch(store: &dyn Customers, tenant: &str, matcher: &Matcher) -> (Parts, Parts) {
+    compared_with_the_batch(store, &caller(tenant), matcher).await
+}
+
+async fn compared_with_the_batch(store: &dyn Customers, caller: &Caller, matcher: &Matcher) -> (Parts, Parts) {
     let query = ListQuery { search: None, order: Order::default(), after: None, limit: 1_000 };
     let customers = store.list(&caller.tenant, query).await.expect("a list");
-    let (policy, matcher) = (Policy::default(), Matcher::default());
+    let policy = Policy::default();
     let (mut online, mut corpus, mut records) = (BTreeSet::new(), Corpus::new(), Vec::new());
     let mut rest: BTreeMap<RecordId, CustomerId> = BTreeMap::new();
     for customer in customers {
@@ -237,7 +244,7 @@ pub async fn any_order_ends_in_the_batch(store: &dyn Customers, tenant: &str, gr
             let found = store.resolve(&caller.tenant, &[reply.customer.expect("a customer")]).await.expect("resolved");
             assert_eq!(found, [reply.customer], "the answer names a survivor");
         }
-        let (online, batch) = compared_with_the_batch(store, &caller).await;
+        let (online, batch) = compared_with_the_batch(store, &caller, &Matcher::default()).await;
         assert_eq!(online, batch, "{tenant}: {group:?}");
     }
     all_follows(store, &caller).await;
@@ -249,7 +256,7 @@ pub async fn any_order_ends_in_the_batch(store: &dyn Customers, tenant: &str, gr
 /// When they are not.
 pub async fn ends_in_the_batch(store: &dyn Customers, tenant: &str) {
     let caller = caller(tenant);
-    let (online, batch) = compared_with_the_batch(store, &caller).await;
+    let (online, batch) = compared_with_the_batch(store, &caller, &Matcher::default()).await;
     assert_eq!(online, batch, "{tenant}");
     all_follows(store, &caller).await;
 }
@@ -266,7 +273,7 @@ pub async fn identifiers_and_resemblance(store: &dyn Customers, tenant: &str, gr
     for group in groups {
         tell(store, &caller, &group, &mut number).await;
         all_follows(store, &caller).await;
-        let (online, batch) = compared_with_the_batch(store, &caller).await;
+        let (online, batch) = compared_with_the_batch(store, &caller, &Matcher::default()).await;
         for cluster in &batch {
             assert!(online.iter().any(|customer| customer.is_superset(cluster)), "{tenant}: {cluster:?} is torn apart");
         }

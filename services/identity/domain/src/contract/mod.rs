@@ -22,7 +22,9 @@ pub use self::{
     concurrency::{one_person_from_every_order, two_clients_one_person},
     guards::one_of_two_gets_the_last_place,
     histories::merge_then_split_is_as_if_nothing_had_happened,
-    matching::{any_order_ends_in_the_batch, ends_in_the_batch, identifiers_and_resemblance},
+    matching::{
+        Parts, any_order_ends_in_the_batch, customers_and_the_batch, ends_in_the_batch, identifiers_and_resemblance,
+    },
     review::{Everything, one_verdict_holds},
 };
 use crate::{

@@ -11,12 +11,14 @@
 //! | [`files`] | what the matcher asks of a store |
 //! | [`resemble`] | what follows when records changed |
 //! | `part` | who no longer resembles the others leaves them |
+//! | [`anew`] | the same for records that are filed although they did not change |
 //! | [`settle`] | from clusters to customers, review and answers |
 //! | `memory` | what is filed, without a disk |
 //! | [`ask`] | what guards send to review |
 //! | [`candidate`] | the review queue |
 //! | [`port`] | [`Matches`]: what a store tells of it |
 
+pub mod anew;
 pub mod ask;
 pub mod candidate;
 pub mod field;
@@ -30,12 +32,13 @@ pub mod resemble;
 pub mod search;
 pub mod settle;
 
+pub use anew::{cluster_anew, file_anew};
 pub use ask::{Asked, ask};
 pub use candidate::{Candidate, CandidateId, CandidateState, Proposal};
 pub use files::Files;
 pub use likeness::{Likeness, likeness};
 pub use matcher::Matcher;
-pub use port::{Dossier, Matches};
+pub use port::{Dossier, Matches, Trained};
 pub use resemble::{Filing, Found, resemble};
 pub use search::{Known, Pair, Search};
 pub use settle::Settling;

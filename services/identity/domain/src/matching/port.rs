@@ -1,7 +1,7 @@
 //! What a store tells of matching.
 
 use async_trait::async_trait;
-use terms::{Caller, Fault, Once, Tenant, Written};
+use terms::{Caller, Fault, Once, Tenant, Timestamp, Written};
 
 use super::{
     candidate::{Candidate, CandidateId, CandidateQuery},
@@ -24,6 +24,26 @@ pub struct Dossier {
     pub pairs: Vec<(RecordId, RecordId)>,
     /// What these records claim.
     pub claims: Vec<(RecordId, Claim)>,
+}
+
+/// A matcher, and where it comes from.
+#[derive(Debug, Clone)]
+pub struct Trained {
+    /// The matcher.
+    pub matcher: Matcher,
+    /// Whether it is in force.
+    pub active: bool,
+    /// How many records it was trained on; 0 for the shipped one.
+    pub records: u64,
+    /// When it was trained (record time); `None` for the shipped one.
+    pub created_at: Option<Timestamp>,
+}
+
+impl Trained {
+    /// The shipped matcher.
+    pub fn shipped(active: bool) -> Self {
+        Self { matcher: Matcher::default(), active, records: 0, created_at: None }
+    }
 }
 
 /// The review queue, and what the matcher knows.
@@ -60,12 +80,11 @@ pub trait Matches: Send + Sync + 'static {
     /// What the store says.
     async fn labels(&self, tenant: &Tenant) -> Result<Vec<Label>, Fault>;
 
-    /// A matcher by its version, and whether it is in force; an empty version: the one in force. `default` is the shipped
-    /// one.
+    /// A matcher by its version; an empty version: the one in force. `default` is the shipped one.
     ///
     /// # Errors
     /// What the store says.
-    async fn matcher(&self, tenant: &Tenant, version: &str) -> Result<Option<(Matcher, bool)>, Fault>;
+    async fn matcher(&self, tenant: &Tenant, version: &str) -> Result<Option<Trained>, Fault>;
 
     /// What is filed of these records.
     ///

@@ -122,7 +122,7 @@ pub async fn search(
     Ok(Some((found, filing)))
 }
 
-fn likenesses(
+pub(super) fn likenesses(
     view: &View,
     subjects: &[RecordId],
     stored: Vec<(RecordId, Claim)>,
@@ -145,7 +145,7 @@ fn likenesses(
 }
 
 /// Loads the stored pairs of everybody whom a change touches.
-async fn close(files: &mut dyn Files, search: &mut Search<'_>) -> Result<(), Fault> {
+pub(super) async fn close(files: &mut dyn Files, search: &mut Search<'_>) -> Result<(), Fault> {
     loop {
         let open = search.open();
         if open.is_empty() {
@@ -165,7 +165,7 @@ async fn close(files: &mut dyn Files, search: &mut Search<'_>) -> Result<(), Fau
 }
 
 /// Clusters, and loads the customers that may become one.
-async fn gather(
+pub(super) async fn gather(
     files: &mut dyn Files,
     view: &mut View,
     search: &Search<'_>,
@@ -268,7 +268,20 @@ pub async fn resemble(
     }
     let thresholds = matcher.thresholds(policy.thresholds.upper, policy.thresholds.lower);
     let searched = search(files, matcher, thresholds, policy, view, batch, &subjects).await?;
-    let Some((mut found, filing)) = searched else { return Ok(None) };
+    let Some((found, filing)) = searched else { return Ok(None) };
+    conclude(files, (policy, matcher), found, view, (batch, verdicts), moment).await?;
+    Ok(Some(filing))
+}
+
+/// Parts, joins and proposes what was found, and completes the answers.
+pub(super) async fn conclude(
+    files: &mut dyn Files,
+    (policy, matcher): (&Policy, &Matcher),
+    mut found: Found,
+    view: &mut View,
+    (batch, verdicts): (&mut Batch, &mut Verdicts),
+    moment: Moment<'_>,
+) -> Result<(), Fault> {
     part(files, (matcher, policy), view, (batch, verdicts), &mut found, moment).await?;
     let now = moment.now;
     let forbids = |_: &View, a: &CustomerState, b: &CustomerState| {
@@ -277,7 +290,8 @@ pub async fn resemble(
         refusals.iter_mut().for_each(|refusal| refusal.in_review = in_review);
         refusals
     };
+    let thresholds = matcher.thresholds(policy.thresholds.upper, policy.thresholds.lower);
     Settling { view, batch, policy, homes: &found.homes, matcher, thresholds, moment, forbids: &forbids }
         .settle(&found, verdicts);
-    Ok(Some(filing))
+    Ok(())
 }

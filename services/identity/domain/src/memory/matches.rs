@@ -7,7 +7,7 @@ use super::{MemoryCustomers, TenantState};
 use crate::{
     decide_match_candidate::{DecideMatchCandidate, Decided, Label, decide_match_candidate},
     matching::{
-        Candidate, CandidateId, CandidateState, Dossier, Files, Matcher, Matches,
+        Candidate, CandidateId, CandidateState, Dossier, Files, Matcher, Matches, Trained,
         candidate::{CandidatePlace, CandidateQuery},
     },
     record::RecordId,
@@ -82,10 +82,10 @@ impl Matches for MemoryCustomers {
         }))
     }
 
-    async fn matcher(&self, _tenant: &Tenant, version: &str) -> Result<Option<(Matcher, bool)>, Fault> {
-        let shipped = Matcher::default();
-        let known = ["", "default", shipped.version()].contains(&version);
-        Ok(known.then_some((shipped, true)))
+    async fn matcher(&self, _tenant: &Tenant, version: &str) -> Result<Option<Trained>, Fault> {
+        let shipped = Trained::shipped(true);
+        let known = ["", "default", shipped.matcher.version()].contains(&version);
+        Ok(known.then_some(shipped))
     }
 
     async fn dossier(&self, tenant: &Tenant, records: &[RecordId]) -> Result<Dossier, Fault> {

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::salt;
 use crate::{
     block::Blocks,
     compare::{Found, Sink, compare},
@@ -47,6 +48,9 @@ pub struct State {
     pub round: u32,
     /// The largest change of a probability in the last round.
     pub change: f64,
+    /// Natural logarithm of the likelihood of the levels of all pairs that are compared, at the beginning of the last
+    /// round: each a mixture of one person, relatives and strangers. Where a sample is looked at, it stands for all.
+    pub likelihood: f64,
     pub prior: Weight,
     pub relatives: Weight,
     pub comparisons: Vec<Probabilities>,
@@ -66,6 +70,14 @@ struct Observation {
     label: Option<bool>,
 }
 
+/// What a pair is taken for.
+struct Expected {
+    one: f64,
+    relatives: f64,
+    /// log2 of the likelihood against that of strangers.
+    likelihood: f64,
+}
+
 impl Sink for Observation {
     fn note(&mut self, comparison: Comparison, found: Found) {
         let at = comparison.index();
@@ -77,11 +89,15 @@ impl Sink for Observation {
 }
 
 impl Observation {
+    /// log2 of the probability of its levels among strangers.
+    fn among_strangers(&self, model: &Model) -> f64 {
+        let found =
+            Comparison::ALL.into_iter().map(|comparison| (comparison, usize::from(self.levels[comparison.index()])));
+        found.filter(|(_, level)| *level > 0).map(|(c, level)| model.probabilities(c).u[level].max(1e-12).log2()).sum()
+    }
+
     /// The probabilities that this is one person, and that these are relatives.
-    fn expect(&self, weights: &Weights) -> (f64, f64) {
-        if let Some(same) = self.label {
-            return (f64::from(u8::from(same)), 0.0);
-        }
+    fn expect(&self, weights: &Weights) -> Expected {
         let (mut person, mut relatives) = (weights.prior, weights.relatives);
         for comparison in Comparison::ALL {
             let (level, adjustment) = (self.levels[comparison.index()], Weight(self.adjustments[comparison.index()]));
@@ -92,9 +108,18 @@ impl Observation {
         }
         // Most pairs are strangers beyond doubt.
         const NEVER: Weight = Weight(-17_000);
+        let likelihood = if person < NEVER && relatives < NEVER {
+            0.0
+        } else {
+            // At most a few hundred bits: no overflow.
+            (1.0 + person.as_bits().exp2() + relatives.as_bits().exp2()).log2()
+        };
+        if let Some(same) = self.label {
+            return Expected { one: f64::from(u8::from(same)), relatives: 0.0, likelihood };
+        }
         let one = if person < NEVER { 0.0 } else { (person - against_strangers(relatives)).probability() };
-        let related = if relatives < NEVER { 0.0 } else { (relatives - against_strangers(person)).probability() };
-        (one, related)
+        let relatives = if relatives < NEVER { 0.0 } else { (relatives - against_strangers(person)).probability() };
+        Expected { one, relatives, likelihood }
     }
 }
 
@@ -105,24 +130,28 @@ pub struct Trainer {
     /// How many pairs an observation stands for.
     each: f64,
     records: f64,
+    /// log2 of the likelihood of all observed levels among strangers: the same in every round.
+    strangers: f64,
     state: State,
 }
 
 impl Trainer {
-    /// Starts from a model by which the corpus was weighed.
-    pub fn new(base: &Model, corpus: &Corpus, labels: &[Label]) -> Trainer {
+    /// Starts from a model by which the corpus was weighed. `seed` decides which pairs are looked at where there are too
+    /// many.
+    pub fn new(base: &Model, corpus: &Corpus, labels: &[Label], seed: u64) -> Trainer {
         let state = State {
             round: 0,
             change: f64::INFINITY,
+            likelihood: f64::NEG_INFINITY,
             prior: base.prior,
             relatives: base.relatives,
             comparisons: base.comparisons.clone(),
         };
-        Trainer::resume(base, corpus, labels, state)
+        Trainer::resume(base, corpus, labels, seed, state)
     }
 
-    /// Goes on from a state that training with the same model, corpus and labels reached.
-    pub fn resume(base: &Model, corpus: &Corpus, labels: &[Label], state: State) -> Trainer {
+    /// Goes on from a state that training with the same model, corpus, labels and seed reached.
+    pub fn resume(base: &Model, corpus: &Corpus, labels: &[Label], seed: u64, state: State) -> Trainer {
         let weights = base.weights();
         let scorer = Scorer::new(corpus, &weights);
         let blocks = Blocks::new(corpus, &base.stop_keys);
@@ -134,13 +163,16 @@ impl Trainer {
         };
         let mut observations = Vec::new();
         // Drawn by the records' keys, whatever their order.
-        let draws: Vec<u64> = corpus.indices().map(|index| mix(corpus.key(index) as u64)).collect();
+        let salt = salt(seed);
+        let draws: Vec<u64> = corpus.indices().map(|index| mix(corpus.key(index) as u64 ^ salt)).collect();
         let drawn = |a: RecordIndex, b: RecordIndex| {
             every == 1 || mix(draws[a as usize].wrapping_add(draws[b as usize])).is_multiple_of(every)
         };
         blocks.for_some_pairs(drawn, |a, b| observations.push(observe(a, b, None)));
         observations.extend(labels.iter().map(|label| observe(label.a, label.b, Some(label.same))));
-        Trainer { base: base.clone(), observations, each: every as f64, records: corpus.len() as f64, state }
+        let strangers = observations.iter().filter(|o| o.label.is_none()).map(|o| o.among_strangers(base)).sum();
+        let (each, records) = (every as f64, corpus.len() as f64);
+        Trainer { base: base.clone(), observations, each, records, strangers, state }
     }
 
     pub fn state(&self) -> &State {
@@ -150,13 +182,17 @@ impl Trainer {
     /// One round of expectation and maximisation.
     pub fn step(&mut self) -> &State {
         let weights = self.model().weights();
-        let (mut matches, mut relatives) = (0.0, 0.0);
+        // Odds of the three kinds are given against strangers.
+        let none = (1.0 + weights.prior.as_bits().exp2() + weights.relatives.as_bits().exp2()).log2();
+        let (mut matches, mut relatives, mut likelihood) = (0.0, 0.0, self.strangers);
         let mut counts = [[0.0; LEVELS]; COMPARISONS];
         for observation in &self.observations {
-            let (one, related) = observation.expect(&weights);
+            let expected = observation.expect(&weights);
+            let one = expected.one;
             if observation.label.is_none() {
+                likelihood += expected.likelihood - none;
                 matches += one;
-                relatives += related;
+                relatives += expected.relatives;
             }
             for (comparison, level) in observation.levels.iter().enumerate().filter(|(_, level)| **level > 0) {
                 counts[comparison][usize::from(*level)] += one;
@@ -173,6 +209,7 @@ impl Trainer {
         }
         (self.state.prior, self.state.relatives) = (share(matches), share(relatives));
         self.state.change = change;
+        self.state.likelihood = likelihood * self.each * std::f64::consts::LN_2;
         self.state.round += 1;
         &self.state
     }

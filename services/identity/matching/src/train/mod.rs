@@ -18,28 +18,41 @@ use crate::{
     weight::Weight,
 };
 
-/// How many random pairs the u-probabilities are read from.
-const RANDOM_PAIRS: u64 = 500_000;
-
 /// The weight of the shipped u-probabilities, in pairs.
 const SHIPPED: f64 = 2_000.0;
 
-/// Rounds of training in [`adapt`].
-const ROUNDS: u32 = 10;
+/// How to train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Decides which pairs are drawn; the same seed and data give the same model.
+    pub seed: u64,
+    /// How many random pairs the u-probabilities are read from, at most.
+    pub random_pairs: u64,
+    /// Rounds of training, at most.
+    pub rounds: u32,
+}
+
+impl Default for Options {
+    /// What [`adapt`] does.
+    fn default() -> Options {
+        Options { seed: 0, random_pairs: 500_000, rounds: 10 }
+    }
+}
 
 /// Fits a model to a whole data set: frequencies of values, stop keys from the sizes of blocks, u-probabilities from
 /// random pairs, the rest by [`Trainer`]. Thresholds stay. Deterministic; needs no labels.
 ///
 /// Values of the corpus are weighed by the new model.
 pub fn adapt(base: &Model, corpus: &mut Corpus) -> Model {
-    let prepared = prepare(base, corpus);
-    let mut trainer = Trainer::new(&prepared, corpus, &[]);
-    trainer.run(ROUNDS, |_| {});
+    let options = Options::default();
+    let prepared = prepare(base, corpus, options);
+    let mut trainer = Trainer::new(&prepared, corpus, &[], options.seed);
+    trainer.run(options.rounds, |_| {});
     finish(trainer.model(), corpus)
 }
 
 /// The first step of [`adapt`], before training.
-pub fn prepare(base: &Model, corpus: &mut Corpus) -> Model {
+pub fn prepare(base: &Model, corpus: &mut Corpus, options: Options) -> Model {
     let mut model = base.clone();
     model.frequencies = corpus.frequencies();
     model.prior = Weight::bits(-(corpus.len() as f64 + SMOOTHING).log2());
@@ -48,7 +61,7 @@ pub fn prepare(base: &Model, corpus: &mut Corpus) -> Model {
     model.stop_keys = block::stop_keys(corpus, block::LARGEST_BLOCK);
     model.version = format!("{}+{}", base.version, corpus.len());
     corpus.weigh(&model.frequencies);
-    estimate_u(&mut model, corpus);
+    estimate_u(&mut model, corpus, options);
     model
 }
 
@@ -79,11 +92,11 @@ fn coverage(model: &Model, corpus: &Corpus) -> Weight {
 
 /// u-probabilities from random pairs. A pair counts by its probability of being strangers, or the few matches among the
 /// pairs of a small data set would pass for chance.
-fn estimate_u(model: &mut Model, corpus: &Corpus) {
+fn estimate_u(model: &mut Model, corpus: &Corpus, options: Options) {
     let weights = model.weights();
     let scorer = Scorer::new(corpus, &weights);
     let mut counts = [[0.0; LEVELS]; COMPARISONS];
-    for_random_pairs(corpus.len() as u64, RANDOM_PAIRS, |a, b| {
+    for_random_pairs(corpus.len() as u64, options, |a, b| {
         let mut tally = Tally { total: Total::new(&weights), found: [0; COMPARISONS] };
         compare(scorer.context(), a, b, &mut tally);
         let stranger = 1.0 - tally.total.score().probability();
@@ -120,8 +133,8 @@ impl Sink for Tally<'_> {
     }
 }
 
-/// Visits `most` random pairs of `n` records, or each pair once if there are no more. The same every time.
-fn for_random_pairs(n: u64, most: u64, mut visit: impl FnMut(u32, u32)) {
+/// Visits random pairs of `n` records, or each pair once if there are no more than asked for. The same every time.
+fn for_random_pairs(n: u64, Options { seed, random_pairs: most, .. }: Options, mut visit: impl FnMut(u32, u32)) {
     if n < 2 {
         return;
     }
@@ -131,8 +144,14 @@ fn for_random_pairs(n: u64, most: u64, mut visit: impl FnMut(u32, u32)) {
         }
         return;
     }
+    let salt = salt(seed);
     for draw in 0..most {
-        let (a, b) = (mix(2 * draw + 1) % n, mix(2 * draw + 2) % (n - 1));
+        let (a, b) = (mix((2 * draw + 1) ^ salt) % n, mix((2 * draw + 2) ^ salt) % (n - 1));
         visit(a as u32, if b >= a { b + 1 } else { b } as u32);
     }
+}
+
+/// What a seed adds to a draw; nothing for 0.
+fn salt(seed: u64) -> u64 {
+    if seed == 0 { 0 } else { mix(seed) }
 }

@@ -5,8 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use data::Sql;
-use identity_domain::matching::Matcher;
+use data::{Sql, Tx, sql::insert_rows};
+use identity_domain::matching::{Matcher, Trained};
 use identity_matching::model::Model;
 use parking_lot::Mutex;
 use sea_orm::DatabaseTransaction;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::Hints;
 use crate::store::{
     sealed::Sealing,
-    sql::{Params, column},
+    sql::{Params, column, time},
 };
 
 /// What some rows of `matcher` say: number and whether it is in force.
@@ -75,20 +75,34 @@ impl Matchers {
         write().await
     }
 
-    /// A matcher of this version that is not in force.
-    pub(in crate::store) async fn named(
+    /// A matcher by its version; an empty one: the one in force.
+    pub(in crate::store) async fn find(
         &self,
         conn: &DatabaseTransaction,
         sealing: Sealing<'_>,
         version: &str,
-    ) -> Result<Option<Matcher>, Fault> {
+    ) -> Result<Option<Trained>, Fault> {
+        let current = self.current(conn, sealing).await?;
+        let in_force = version.is_empty() || version == current.version();
+        if current.number() == 0 && (in_force || version == SHIPPED) {
+            return Ok(Some(Trained::shipped(true)));
+        }
+        if version == SHIPPED {
+            return Ok(Some(Trained::shipped(false)));
+        }
         let mut params = Params::of(conn.dialect(), sealing.tenant);
-        let place = params.add(version);
-        let sql =
-            format!("SELECT number, model FROM matcher WHERE tenant = $1 AND version = {place} ORDER BY number DESC");
+        let place = params.add(if in_force { current.version() } else { version });
+        let sql = format!(
+            "SELECT number, model, records, created_at FROM matcher WHERE tenant = $1 AND version = {place} \
+             ORDER BY number DESC"
+        );
         let Some(row) = conn.row(&sql, params.values()).await? else { return Ok(None) };
-        let model = open(sealing, &column::<Vec<u8>>(&row, 1)?)?;
-        Ok(Some(Matcher::new(column(&row, 0)?, model, Vec::new())))
+        let matcher = match in_force {
+            true => current,
+            false => Matcher::new(column(&row, 0)?, open(sealing, &column::<Vec<u8>>(&row, 1)?)?, Vec::new()),
+        };
+        let records = column::<i64>(&row, 2)?.max(0).unsigned_abs();
+        Ok(Some(Trained { matcher, active: in_force, records, created_at: Some(time(&row, 3)?) }))
     }
 
     async fn load(
@@ -113,6 +127,64 @@ impl Matchers {
         }
         Ok(Matcher::new(active.0, active.1, retiring))
     }
+}
+
+/// The version of the shipped matcher in requests.
+const SHIPPED: &str = "default";
+
+/// Stores a trained model under the tenant's next number, which it gives. Whoever calls holds the tenant's lock.
+pub(super) async fn add(tx: &Tx, tenant: &Tenant, model: &Model, records: u64) -> Result<i64, Fault> {
+    let params = Params::of(tx.dialect(), tenant);
+    let sql = "SELECT COALESCE(MAX(number), 0) FROM matcher WHERE tenant = $1";
+    let row = tx.conn().row(sql, params.values()).await?.ok_or_else(|| Fault::internal("a maximum has no row"))?;
+    let number = column::<i64>(&row, 0)? + 1;
+    insert(tx, tenant, (number, "idle"), model, records).await?;
+    Ok(number)
+}
+
+async fn insert(
+    tx: &Tx,
+    tenant: &Tenant,
+    (number, state): (i64, &str),
+    model: &Model,
+    records: u64,
+) -> Result<(), Fault> {
+    let plain = serde_json::to_vec(model).map_err(Fault::internal)?;
+    let row = vec![
+        tenant.as_str().into(),
+        number.into(),
+        model.version.as_str().into(),
+        state.into(),
+        tx.sealer().seal(tenant, nobody(), &plain).into(),
+        i64::try_from(records).unwrap_or(i64::MAX).into(),
+        tx.now().micros().into(),
+    ];
+    let into = "matcher (tenant, number, version, state, model, records, created_at)";
+    let then = "ON CONFLICT (tenant, number) DO UPDATE SET state = excluded.state";
+    insert_rows(tx.conn(), into, vec![row], then).await.map(drop)
+}
+
+/// Puts a matcher in force. The one before is retiring: records are filed by it until they are filed anew.
+pub(super) async fn activate(tx: &Tx, tenant: &Tenant, number: i64) -> Result<(), Fault> {
+    let params = || Params::of(tx.dialect(), tenant);
+    let sql = "UPDATE matcher SET state = 'retiring' WHERE tenant = $1 AND state = 'active'";
+    if tx.conn().run(sql, params().values()).await? == 0 {
+        let shipped = Model { version: SHIPPED.to_owned(), ..Model::default() };
+        insert(tx, tenant, (0, "retiring"), &shipped, 0).await?;
+    }
+    let mut values = params();
+    let place = values.add(number);
+    let sql = format!("UPDATE matcher SET state = 'active' WHERE tenant = $1 AND number = {place}");
+    tx.conn().run(&sql, values.values()).await.map(drop)
+}
+
+/// Nothing is filed by former matchers any more.
+pub(super) async fn retire(tx: &Tx, tenant: &Tenant) -> Result<(), Fault> {
+    let params = || Params::of(tx.dialect(), tenant);
+    // The shipped one needs no row.
+    tx.conn().run("DELETE FROM matcher WHERE tenant = $1 AND number = 0", params().values()).await?;
+    let sql = "UPDATE matcher SET state = 'idle' WHERE tenant = $1 AND state = 'retiring'";
+    tx.conn().run(sql, params().values()).await.map(drop)
 }
 
 /// Models hold hashes of values that many people share: they are sealed as the tenant's own.

@@ -7,6 +7,8 @@
 //! | `packed` | what is compared of a record, as bytes |
 //! | `queue`, `detail` | the review queue |
 //! | `matchers` | the models, in process |
+//! | `training` | what training reads and stores |
+//! | `refile` | records that are filed anew |
 //!
 //! On PostgreSQL all records of a tenant that are compared are filed one transaction after the other, under an advisory
 //! lock: two replicas that hear of one person under two spellings at once must not both find nobody. The lock is the
@@ -19,6 +21,8 @@ mod keep;
 mod matchers;
 mod packed;
 mod queue;
+pub(crate) mod refile;
+mod training;
 
 use std::{
     collections::BTreeSet,
@@ -66,10 +70,7 @@ impl Hints {
         if !self.files.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        let mut params = Params::of(conn.dialect(), tenant);
-        let key = params.add(LOCK);
-        let sql = format!("SELECT pg_advisory_xact_lock({key}, hashtext($1))");
-        conn.rows(&sql, params.values()).await?;
+        lock(conn, tenant).await?;
         Ok(true)
     }
 
@@ -88,6 +89,17 @@ impl Hints {
         self.files.store(true, Ordering::Relaxed);
         Err(Fault::new(Reason::WriteConflict, "another write was faster; retry"))
     }
+}
+
+/// Waits for the tenant's lock; only whoever waits for nothing else may.
+async fn lock(conn: &DatabaseTransaction, tenant: &Tenant) -> Result<(), Fault> {
+    if conn.dialect() == Dialect::Postgres {
+        let mut params = Params::of(conn.dialect(), tenant);
+        let key = params.add(LOCK);
+        let sql = format!("SELECT pg_advisory_xact_lock({key}, hashtext($1))");
+        conn.rows(&sql, params.values()).await?;
+    }
+    Ok(())
 }
 
 /// The space of the advisory lock: "mtch".

@@ -7,7 +7,7 @@ use data::{Sql, sql::insert_rows};
 use identity_domain::{
     DecideMatchCandidate, Decided, Label, Policy, RecordId,
     matching::{
-        Candidate, CandidateId, CandidateState, Dossier, Files, Matcher, Matches, Proposal,
+        Candidate, CandidateId, CandidateState, Dossier, Files, Matches, Proposal, Trained,
         candidate::{CandidateOrder, CandidateQuery},
     },
 };
@@ -280,20 +280,12 @@ impl Matches for SqlCustomers {
         reading.await
     }
 
-    async fn matcher(&self, tenant: &Tenant, version: &str) -> Result<Option<(Matcher, bool)>, Fault> {
+    async fn matcher(&self, tenant: &Tenant, version: &str) -> Result<Option<Trained>, Fault> {
         let (this, tenant, version) = (self.clone(), tenant.clone(), version.to_owned());
         let reading = self.store.snapshot(move |conn| {
             Box::pin(async move {
                 let sealing = Sealing { sealer: this.store.sealer(), tenant: &tenant };
-                let current = this.matchers.current(conn, sealing).await?;
-                let shipped = version == "default";
-                if version.is_empty() || version == current.version() || (shipped && current.number() == 0) {
-                    return Ok(Some((current, true)));
-                }
-                if shipped {
-                    return Ok(Some((Matcher::default(), false)));
-                }
-                this.matchers.named(conn, sealing, &version).await.map(|found| found.map(|matcher| (matcher, false)))
+                this.matchers.find(conn, sealing, &version).await
             })
         });
         reading.await

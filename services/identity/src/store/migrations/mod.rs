@@ -13,6 +13,7 @@
 //! | `match_pair` | each edge of probabilistic evidence, from either side |
 //! | `match_candidate` | each pair of the review queue |
 //! | `matcher` | each trained model |
+//! | `match_refile` | each tenant whose records are filed anew |
 //! | `history` | everything that happened to an identity; twice what concerns two customers |
 //! | `relation` | each relation between two customers |
 //! | `search` | each word of a customer's name, and each identifier |
@@ -46,6 +47,7 @@ mod m20260201_000302_match_key;
 mod m20260201_000303_match_pair;
 mod m20260201_000304_match_candidate;
 mod m20260201_000305_matcher;
+mod m20260201_000306_match_refile;
 mod m20260201_000401_relation;
 mod m20260201_000402_search;
 
@@ -70,6 +72,7 @@ pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20260201_000303_match_pair::Migration),
         Box::new(m20260201_000304_match_candidate::Migration),
         Box::new(m20260201_000305_matcher::Migration),
+        Box::new(m20260201_000306_match_refile::Migration),
         Box::new(m20260201_000401_relation::Migration),
         Box::new(m20260201_000402_search::Migration),
     ]
