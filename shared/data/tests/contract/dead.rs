@@ -80,8 +80,8 @@ async fn the_pool_gets_over_connections_that_died_in_silence() {
     let through = format!("{head}@127.0.0.1:{}/{path}", proxy.port);
     let options = StoreOptions {
         acquire_timeout: Duration::from_secs(2),
-        statement_timeout: Duration::from_millis(500),
-        transaction_timeout: Duration::from_millis(500),
+        statement_timeout: Duration::from_millis(1_500),
+        transaction_timeout: Duration::from_millis(1_500),
         ..StoreOptions::new(Arc::new(SystemClock))
     };
     let config = StoreConfig::Postgres { url: through, max_connections: 4 };
