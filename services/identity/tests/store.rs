@@ -52,6 +52,14 @@ async fn one_of_two_clients_gets_the_last_place() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn one_verdict_holds() {
+    for store in stores(Service::Identity, migrations).await {
+        contract::one_verdict_holds(customers(&store), 25).await;
+        assert_eq!(store.idle_in_transaction().await, 0);
+    }
+}
+
 /// A thousand histories are told to the store in memory; here fewer, or as many as `RAPPORT_HISTORIES` says.
 #[tokio::test(flavor = "multi_thread")]
 async fn merge_then_split_is_as_if_nothing_had_happened() {
@@ -81,7 +89,7 @@ async fn all_follows_from_the_evidence() {
         };
         let tally = contract::all_follows_from_the_evidence(customers, clients, people, time).await;
         println!("{}: {tally:?}", store.name());
-        assert!(tally.merged > 0 && tally.split > 0, "{}: {tally:?}", store.name());
+        assert!(tally.merged > 0 && tally.split > 0 && tally.resembled > 0, "{}: {tally:?}", store.name());
         assert_eq!(store.idle_in_transaction().await, 0);
     }
 }

@@ -188,7 +188,7 @@ impl Deciding<'_> {
         let shown: BTreeSet<Guard> = self.stored.proposal.guards.iter().map(|refusal| refusal.guard).collect();
         let others: Vec<Refusal> = refusals.into_iter().filter(|refusal| !shown.contains(&refusal.guard)).collect();
         if !others.is_empty() {
-            return Err(refused(&others, survivor.id, loser.id));
+            return Err(refused(&others, survivor, loser));
         }
         let [there, here] = self.pair.homes;
         let merge = MergeCustomers {

@@ -439,6 +439,11 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn one_verdict() {
+        contract::one_verdict_holds(store(), 20).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn one_person() {
         contract::one_person_from_every_order(store(), 100).await;
         contract::two_clients_one_person(store(), 200).await;

@@ -128,7 +128,7 @@ impl Merging<'_> {
         let state = view.customer(loser).cloned().ok_or_else(|| Fault::internal("a named customer is gone"))?;
         let refusals = self.forbidden(view, &state);
         if !refusals.is_empty() && !self.command.override_guards {
-            return Err(refused(&refusals, self.customer.id, loser));
+            return Err(refused(&refusals, &self.customer, &state));
         }
         let links: Vec<_> =
             view.cannot_links().filter(|link| joins(view, link.a, link.b, self.customer.id, loser)).cloned().collect();
@@ -230,20 +230,23 @@ pub(crate) fn kept_apart(view: &View, one: CustomerId, other: CustomerId) -> Opt
 }
 
 /// The fault of a merge that guards forbid; the strongest comes first.
-pub(crate) fn refused(refusals: &[Refusal], survivor: CustomerId, loser: CustomerId) -> Fault {
+pub(crate) fn refused(refusals: &[Refusal], survivor: &CustomerState, loser: &CustomerState) -> Fault {
     let guards: Vec<&str> = refusals.iter().map(|refusal| refusal.guard.as_str()).collect();
     let details: Vec<&str> = refusals.iter().map(|refusal| refusal.detail.as_str()).collect();
-    let reason = match refusals.first().map(|refusal| refusal.guard) {
-        Some(Guard::KindMismatch) => Reason::KindMismatch,
-        _ => Reason::MergeRefused,
-    };
     let message = format!(
-        "customer `{loser}` cannot be merged: {}; MergeCustomers with `override_guards` (needs `identity.admin`) makes \
+        "customer `{}` cannot be merged: {}; MergeCustomers with `override_guards` (needs `identity.admin`) makes \
          the merge nonetheless",
+        loser.id,
         details.join("; ")
     );
-    Fault::new(reason, message)
+    let fault = match refusals.first().map(|refusal| refusal.guard) {
+        Some(Guard::KindMismatch) => Fault::new(Reason::KindMismatch, message)
+            .with("kind", loser.golden.kind().as_str())
+            .with("other_kind", survivor.golden.kind().as_str()),
+        _ => Fault::new(Reason::MergeRefused, message),
+    };
+    fault
         .with("guard", guards.join(","))
-        .with("customer_id", loser.to_string())
-        .with("other_customer_id", survivor.to_string())
+        .with("customer_id", loser.id.to_string())
+        .with("other_customer_id", survivor.id.to_string())
 }

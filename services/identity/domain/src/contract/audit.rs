@@ -14,12 +14,16 @@ use super::{caller, given, histories::Dice, identifier};
 use crate::{
     customer::Customer,
     golden::Golden,
+    identify::{Evidence, MatchReason},
     list_customers::{ListQuery, Order},
     merge_customers::MergeCustomers,
     policy::Policy,
     ports::Customers,
     split_customer::SplitCustomer,
 };
+
+const HEADS: [&str; 8] = ["Aber", "Bram", "Crog", "Dunst", "Ever", "Fitz", "Gold", "Hux"];
+const TAILS: [&str; 5] = ["nathy", "wick", "able", "morris", "ley"];
 
 /// How many identifiers a person has.
 const EACH: u64 = 4;
@@ -53,6 +57,7 @@ pub async fn all_follows_from_the_evidence(
     for client in future::join_all(clients).await {
         let (more, seen) = client.expect("no panic");
         tally.identified += more.identified;
+        tally.resembled += more.resembled;
         tally.merged += more.merged;
         tally.split += more.split;
         ids.extend(seen);
@@ -66,6 +71,8 @@ pub async fn all_follows_from_the_evidence(
 pub struct Tally {
     /// Records.
     pub identified: usize,
+    /// Records that were joined to others because they resemble them.
+    pub resembled: usize,
     /// Merges by hand.
     pub merged: usize,
     /// Splits.
@@ -89,6 +96,7 @@ impl Client<'_> {
         match self.dice.below(10) {
             0 => self.merge(ids).await,
             1 | 2 => self.split(ids).await,
+            3..=5 => self.resemble(ids).await,
             _ => self.identify(ids).await,
         }
     }
@@ -107,6 +115,27 @@ impl Client<'_> {
         let reply = record.identify(self.store, self.caller).await;
         ids.extend(reply.customer.into_iter().chain(reply.merged));
         self.tally.identified += 1;
+    }
+
+    /// A record that carries one identifier, or none, and looks like somebody; now and then like somebody else than before.
+    async fn resemble(&mut self, ids: &mut BTreeSet<CustomerId>) {
+        let person = self.dice.below(self.people);
+        // More often, and all people would soon be one.
+        let face = if self.dice.below(12) == 0 { self.dice.below(self.people) } else { person };
+        let name = self.name(person);
+        let carried: &[&str] = if self.dice.below(3) == 0 { &[&name] } else { &[] };
+        let (head, tail) = (HEADS[face as usize % 8], TAILS[face as usize / 8 % 5]);
+        let street = ["Street", "St"][self.dice.below(2) as usize];
+        let record = given(carried)
+            .source("desk", &format!("{person}-{}", self.dice.below(6)))
+            .says("name", format!("{} {head}{tail}", ["Rosalind", "Rosalynd"][self.dice.below(2) as usize]))
+            .says("dob", format!("19{}-{:02}-{:02}", 30 + face % 70, 1 + face * 5 % 12, 1 + face * 11 % 28))
+            .says("address", format!("{} {tail} {street}, {head}ville", 3 + face))
+            .seen(self.dice.below(100) as i64);
+        let reply = record.identify(self.store, self.caller).await;
+        let alike = |reason: &MatchReason| matches!(reason.evidence, Evidence::Resemblance(_));
+        self.tally.resembled += usize::from(reply.matched_by.iter().any(alike));
+        ids.extend(reply.customer.into_iter().chain(reply.merged));
     }
 
     /// A reference to somebody, who may not be known yet.

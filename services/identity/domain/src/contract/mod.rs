@@ -25,7 +25,7 @@ pub use self::{
     matching::{
         Parts, any_order_ends_in_the_batch, customers_and_the_batch, ends_in_the_batch, identifiers_and_resemblance,
     },
-    review::Everything,
+    review::{Everything, one_verdict_holds},
 };
 use crate::{
     customer::Customer,

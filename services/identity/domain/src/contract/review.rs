@@ -44,6 +44,44 @@ async fn perhaps(store: &dyn Everything, caller: &Caller, id: &str) -> Identifie
     about("desk", id, &traits).identify(store, caller).await
 }
 
+/// Stewards who decide on one pair at once, each the one way or the other, while the records go on saying what they say:
+/// one verdict holds, and everything is as it says.
+///
+/// # Panics
+/// When it is not so.
+pub async fn one_verdict_holds<S: Everything>(store: std::sync::Arc<S>, rounds: usize) {
+    for round in 0..rounds {
+        let caller = caller(&format!("verdicts-{round}"));
+        let (first, second, candidate) = asked(&*store, &caller).await;
+        let stewards = (0..6).map(|n| {
+            let (store, caller) = (store.clone(), caller.clone());
+            tokio::spawn(async move {
+                if n == 5 {
+                    jane("1").seen(60).identify(&*store, &caller).await;
+                    given(&["crm:one"]).source("shop", "1").seen(70).identify(&*store, &caller).await;
+                    return None;
+                }
+                let verdict = if n % 2 == 0 { MatchVerdict::Same } else { MatchVerdict::Different };
+                match store.decide(&caller, None, says(candidate.id, verdict)).await {
+                    Ok(_) => Some(verdict),
+                    Err(fault) if fault.reason() == Reason::MatchCandidateDecided => None,
+                    Err(fault) => panic!("{fault:?}"),
+                }
+            })
+        });
+        let mut heard = std::collections::BTreeSet::new();
+        for steward in futures::future::join_all(stewards).await {
+            heard.extend(steward.expect("no panic").map(|verdict| verdict == MatchVerdict::Same));
+        }
+        assert_eq!(heard.len(), 1, "round {round}: one verdict");
+        let same = heard.contains(&true);
+        assert_eq!(now(&*store, &caller, &first).await == now(&*store, &caller, &second).await, same, "round {round}");
+        let state = if same { CandidateState::Accepted } else { CandidateState::Rejected };
+        assert_eq!(pair(&*store, &caller, candidate.id).await.state, state, "round {round}");
+        assert_eq!(store.labels(&caller.tenant).await.unwrap().len(), 1);
+    }
+}
+
 /// Jane, and somebody who may be her: a pair in review.
 async fn asked(store: &dyn Everything, caller: &Caller) -> (Identified, Identified, Candidate) {
     let first = jane("1").identify(store, caller).await;
