@@ -60,7 +60,7 @@ check "ListMembers streams" "$customer" "$answer"
 
 refuses "a missing field" 'invalid_argument' -d '{}' "$identity/GetCustomer"
 refuses "nobody" 'not_found' -d '{"customer":{"customerId":"cust_00000000000000000000000000"}}' "$identity/GetCustomer"
-refuses "what is not served yet" 'unimplemented' -d '{}' "$identity/GetMatcher"
+refuses "what is not served yet" 'unimplemented' -d '{}' "$identity/EraseCustomer"
 
 echo "ok buf: the end"
 [ "$failed" -eq 0 ]

@@ -159,7 +159,7 @@ def refuse(suite, address, customer):
     refused("an empty request", grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS",
             lambda: suite.call(f"{IDENTITY}/GetCustomer", {}))
     refused("an RPC that comes later", grpc.StatusCode.UNIMPLEMENTED, "NOT_YET_SERVED",
-            lambda: suite.call(f"{IDENTITY}/TrainMatcher", {}))
+            lambda: suite.call(f"{IDENTITY}/EraseCustomer", {}))
     stranger = Suite(address, tenant="stranger")
     refused("another tenant's customer", grpc.StatusCode.NOT_FOUND, "CUSTOMER_NOT_FOUND",
             lambda: stranger.call(f"{IDENTITY}/GetCustomer", {"customer": {"customer_id": customer}}))
