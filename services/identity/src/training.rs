@@ -20,6 +20,7 @@ use identity_matching::{
     lexicon::mix,
     model::Model,
     train::{self, Options, State, Trainer},
+    weight::Weight,
 };
 use prost::Message;
 use rapport_proto::identity::v1::{TrainMatcherRequest, TrainMatcherResponse};
@@ -137,7 +138,7 @@ impl Training {
         run.check()?;
         let state = trainer.state().clone();
         run.progress(Progress::of("matching once", state.round.into(), state.round.into()));
-        let model = blocking(move || train::finish(trainer.model(), &people)).await?;
+        let model = blocking(move || for_more_to_come(train::finish(trainer.model(), &people))).await?;
         let stored = Stored::new(&model.version, &state);
         at.stored = Some(stored.clone());
         self.customers.add_matcher(run, model, records, request.activate, at.encode_to_vec()).await?;
@@ -174,6 +175,18 @@ impl Training {
 
 fn rounds(state: &Option<State>) -> u64 {
     state.as_ref().map_or(0, |state| state.round.into())
+}
+
+/// With so many records a matcher is to reckon at least, on however few it was trained.
+const RECKONED: f64 = 10_000.0;
+
+/// The model for whoever goes on to hear of more people: of many, two drawn at random are one party less often than of
+/// a few. What sets people and relatives apart stays as it was learnt.
+fn for_more_to_come(mut model: Model) -> Model {
+    let rarest = Weight::bits(-RECKONED.log2());
+    let excess = (model.prior - rarest).max(Weight::ZERO);
+    (model.prior, model.relatives) = (model.prior - excess, model.relatives - excess);
+    model
 }
 
 /// The version of the model that an operation trains: known before it is stored, and nobody else's.

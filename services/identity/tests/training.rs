@@ -189,6 +189,7 @@ async fn a_matcher_is_trained_and_put_in_force() {
         let idle = trained(&replica.ended(&first).await);
         let matcher = idle.matcher.unwrap();
         assert!(!matcher.active && matcher.trained_on_records == 120 && matcher.create_time.is_some(), "{matcher:?}");
+        assert!(matcher.prior_probability < 1.01e-4, "of more than were trained on: {}", matcher.prior_probability);
         assert!(idle.iterations > 1 && idle.log_likelihood < 0.0, "{} {}", idle.iterations, idle.log_likelihood);
         assert_eq!(replica.train(request).await.id, first.id, "the same request is the same operation");
         let get = |version: &str| GetMatcherRequest { matcher_id: version.to_owned(), ..GetMatcherRequest::default() };
