@@ -1,69 +1,17 @@
 //! The review queue and explanations, through the RPCs: what stewards see of a pair, what they say of it, and why.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use host::{Config, Context, Peer, Peers};
-use identity::{build, migrations};
-use profile::Marks;
-use prost_types::{Struct, Value, value::Kind};
-use rapport_proto::{
-    identity::v1::{identity_service_client::IdentityServiceClient, *},
-    r#type::v1::{self as wire, CustomerKind, CustomerRef, customer_ref::Ref},
-};
-use terms::{Caller, Clock, Ids, Service, SystemClock};
-use testkit::{TestStore, stores};
-use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status};
+use rapport_proto::{identity::v1::*, r#type::v1::CustomerKind};
+use tonic::Code;
 use tonic_types::StatusExt;
 
-type Client = IdentityServiceClient<Peer>;
-
-struct Served {
-    client: Client,
-    shutdown: CancellationToken,
-    store: TestStore,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
-    }
-}
-
-async fn served() -> Vec<Served> {
-    let mut all = Vec::new();
-    for store in stores(Service::Identity, migrations).await {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let config = Config::default();
-        let context = Context {
-            peers: Peers::new(config.peers.clone()),
-            config: Arc::new(config),
-            ids: Arc::new(Ids::new(clock.clone())),
-            clock,
-            shutdown: CancellationToken::new(),
-        };
-        let built = build(&context, store.store(), Marks::in_process()).await.unwrap();
-        context.peers.bind_local(Service::Identity, built.routes);
-        let caller = Caller::all_powerful("default".parse().unwrap(), "tester");
-        let client = IdentityServiceClient::new(context.peers.get(Service::Identity).on_behalf_of(&caller));
-        all.push(Served { client, shutdown: context.shutdown, store });
-    }
-    all
-}
-
-fn identifier(text: &str) -> wire::Identifier {
-    let (namespace, value) = text.split_once(':').unwrap();
-    wire::Identifier { namespace: namespace.to_owned(), value: value.to_owned() }
-}
+use crate::world::{Client, by_id, identifier, refusal, served, traits};
 
 /// A record with a key of its own.
-fn record(key: &str, traits: &[(&str, &str)]) -> IdentifyRequest {
-    let text = |value: &str| Value { kind: Some(Kind::StringValue(value.to_owned())) };
-    let fields: BTreeMap<_, _> = traits.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect();
+fn record(key: &str, said: &[(&str, &str)]) -> IdentifyRequest {
     IdentifyRequest {
         source: "crm".to_owned(),
         source_record_id: key.to_owned(),
-        traits: Some(Struct { fields }),
+        traits: traits(said),
         ..IdentifyRequest::default()
     }
 }
@@ -89,14 +37,6 @@ const PERHAPS: [(&str, &str); 3] = [("name", "Jane Kowalski"), ("city", "Springf
 
 async fn identify(client: &mut Client, request: IdentifyRequest) -> IdentifyResponse {
     client.identify(request).await.unwrap().into_inner()
-}
-
-fn by_id(id: &str) -> Option<CustomerRef> {
-    Some(CustomerRef { r#ref: Some(Ref::CustomerId(id.to_owned())) })
-}
-
-fn reason(status: &Status) -> (Code, String) {
-    (status.code(), status.get_details_error_info().map(|info| info.reason).unwrap_or_default())
 }
 
 async fn list(client: &mut Client, request: ListMatchCandidatesRequest) -> Vec<MatchCandidate> {
@@ -176,7 +116,7 @@ async fn a_pair_is_listed_and_decided() {
         assert_eq!(fields, ["candidate_id", "verdict", "reason"]);
         let stale = DecideMatchCandidateRequest { etag: "1-1".to_owned(), ..decide(candidate, MatchVerdict::Same) };
         let stale = client.decide_match_candidate(stale).await.unwrap_err();
-        assert_eq!(reason(&stale), (Code::Aborted, "ETAG_STALE".to_owned()));
+        assert_eq!(refusal(&stale), (Code::Aborted, "ETAG_STALE".to_owned()));
         let tried = DecideMatchCandidateRequest { validate_only: true, ..decide(candidate, MatchVerdict::Same) };
         let tried = client.decide_match_candidate(tried).await.unwrap().into_inner();
         assert_eq!((tried.merged.len(), tried.revision.as_str()), (1, ""));
@@ -199,7 +139,7 @@ async fn a_pair_is_listed_and_decided() {
         assert!(list(client, in_state(MatchCandidateState::Open)).await.is_empty());
         assert_eq!(list(client, in_state(MatchCandidateState::Accepted)).await, std::slice::from_ref(&decided));
         let late = client.decide_match_candidate(decide(candidate, MatchVerdict::Different)).await.unwrap_err();
-        assert_eq!(reason(&late), (Code::FailedPrecondition, "MATCH_CANDIDATE_DECIDED".to_owned()));
+        assert_eq!(refusal(&late), (Code::FailedPrecondition, "MATCH_CANDIDATE_DECIDED".to_owned()));
         let again = client.decide_match_candidate(decide(candidate, MatchVerdict::Same)).await.unwrap().into_inner();
         assert_eq!((again.candidate, again.merged.len()), (Some(decided), 0));
         let request = ListIdentityHistoryRequest {
@@ -232,7 +172,7 @@ async fn two_are_kept_apart() {
         let told = identify(client, record("2", &JANE)).await;
         assert_eq!((&told.customer_id, told.merged.len(), told.candidate_ids.len()), (&second.customer_id, 0, 0));
         let late = client.decide_match_candidate(decide(&open[0], MatchVerdict::Same)).await.unwrap_err();
-        assert_eq!(reason(&late), (Code::FailedPrecondition, "MATCH_CANDIDATE_DECIDED".to_owned()));
+        assert_eq!(refusal(&late), (Code::FailedPrecondition, "MATCH_CANDIDATE_DECIDED".to_owned()));
     }
 }
 
@@ -354,7 +294,7 @@ async fn a_member_is_not_the_household() {
             ..MergeCustomersRequest::default()
         };
         let refused = client.merge_customers(merge).await.unwrap_err();
-        assert_eq!(reason(&refused), (Code::FailedPrecondition, "KIND_MISMATCH".to_owned()));
+        assert_eq!(refusal(&refused), (Code::FailedPrecondition, "KIND_MISMATCH".to_owned()));
         let why = explain(client, &household.customer_id, &member.customer_id).await;
         assert_eq!(why.guards[0].guard(), IdentityGuard::KindMismatch);
         assert!(why.summary.contains("household"), "{}", why.summary);

@@ -6,62 +6,30 @@ use std::{
     time::Duration,
 };
 
-use data::{Operation, Operations, Sql, StoreOptions, operations::Outcome};
-use host::{Built, Config, Context, Peer, Peers};
-use identity::{SqlCustomers, build, migrations};
+use data::{Operation, Sql, StoreOptions, operations::Outcome};
+use identity::{SqlCustomers, migrations};
 use identity_domain::{
     Customers, Identify, IdentifyInput, Policy, RecordId, contract,
     matching::{Matches, Trained},
 };
 use profile::Marks;
 use prost::Message;
-use rapport_proto::identity::v1::{identity_service_client::IdentityServiceClient, *};
+use rapport_proto::identity::v1::*;
 use serde_json::Value;
-use terms::{Caller, Clock, Ids, Service, SystemClock, Tenant, Timestamp};
+use terms::{Ids, Service, SystemClock, Timestamp};
 use testkit::{TestStore, eventually, eventually_some, stores_with};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
-type Client = IdentityServiceClient<Peer>;
+use crate::world::{Replica, caller, tenant};
 
-/// A replica of identity.
-struct Replica {
-    client: Client,
-    operations: Operations,
-    built: Built,
-    shutdown: CancellationToken,
+/// Trains, and waits.
+trait Trains {
+    async fn train(&mut self, request: TrainMatcherRequest) -> Operation;
+    async fn ended(&self, operation: &Operation) -> Operation;
 }
 
-impl Drop for Replica {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
-    }
-}
-
-impl Replica {
-    async fn new(store: data::Store) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let config = Config::default();
-        let context = Context {
-            peers: Peers::new(config.peers.clone()),
-            config: Arc::new(config),
-            ids: Arc::new(Ids::new(clock.clone())),
-            clock,
-            shutdown: CancellationToken::new(),
-        };
-        let built = build(&context, store.clone(), Marks::in_process()).await.unwrap();
-        context.peers.bind_local(Service::Identity, built.routes.clone());
-        let client = IdentityServiceClient::new(context.peers.get(Service::Identity).on_behalf_of(&caller()));
-        let operations = Operations::new(store, context.ids.clone(), host::status);
-        Self { client, operations, built, shutdown: context.shutdown }
-    }
-
-    /// Dies without a word.
-    fn kill(self) {
-        self.built.tasks.iter().for_each(tokio::task::JoinHandle::abort);
-    }
-
+impl Trains for Replica {
     async fn train(&mut self, request: TrainMatcherRequest) -> Operation {
         let accepted = self.client.train_matcher(request).await.unwrap().into_inner();
         let id = accepted.name.strip_prefix("operations/identity/").expect("a name").parse().unwrap();
@@ -74,14 +42,6 @@ impl Replica {
         assert!(ended.outcome.is_some(), "{ended:?}");
         ended
     }
-}
-
-fn caller() -> Caller {
-    Caller::all_powerful(tenant(), "tester")
-}
-
-fn tenant() -> Tenant {
-    "default".parse().unwrap()
 }
 
 fn trained(operation: &Operation) -> TrainMatcherResponse {

@@ -1,63 +1,37 @@
 //! `MatchRecords`, on SQLite and PostgreSQL.
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
-use data::{Operation, Operations, operations::Outcome};
-use host::{Context, Peer, Peers, config::Loader};
-use identity::{build, migrations};
-use profile::Marks;
+use data::{Operation, operations::Outcome};
+use host::config::Loader;
+use identity::migrations;
 use prost::Message;
-use prost_types::{Struct, Value, value::Kind};
-use rapport_proto::{
-    identity::v1::{identity_service_client::IdentityServiceClient, *},
-    r#type::v1::Identifier,
-};
-use terms::{Caller, Clock, Ids, Service, SystemClock, Tenant};
+use rapport_proto::{identity::v1::*, r#type::v1::Identifier};
+use terms::Service;
 use testkit::stores;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-struct Served {
-    client: IdentityServiceClient<Peer>,
-    operations: Operations,
-    shutdown: CancellationToken,
-}
+use crate::world::{Replica, tenant, traits};
 
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
-    }
-}
-
-fn tenant() -> Tenant {
-    "default".parse().unwrap()
-}
-
-async fn serve(store: data::Store, directory: &Path) -> Served {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+/// A replica that reads and writes files in a directory.
+async fn serve(store: data::Store, directory: &Path) -> Replica {
     let directory = directory.to_str().unwrap();
     let settings = ["identity.import_directory", "identity.export_directory"];
     let loader =
         settings.into_iter().fold(Loader::new().allow("identity"), |loader, key| loader.flag("test", key, directory));
     let config = loader.load().unwrap_or_else(|problems| panic!("{problems}"));
-    let context = Context {
-        peers: Peers::new(config.peers.clone()),
-        config: Arc::new(config),
-        ids: Arc::new(Ids::new(clock.clone())),
-        clock,
-        shutdown: CancellationToken::new(),
-    };
-    let built = build(&context, store.clone(), Marks::in_process()).await.unwrap();
-    context.peers.bind_local(Service::Identity, built.routes);
-    let caller = Caller::all_powerful(tenant(), "tester");
-    let client = IdentityServiceClient::new(context.peers.get(Service::Identity).on_behalf_of(&caller));
-    let operations = Operations::new(store, context.ids.clone(), host::status);
-    Served { client, operations, shutdown: context.shutdown }
+    Replica::configured(store, config).await
 }
 
-impl Served {
+/// Matches, and waits.
+trait Matches {
+    async fn ended(&mut self, request: MatchRecordsRequest) -> Operation;
+    async fn matched(&mut self, request: MatchRecordsRequest) -> MatchRecordsResponse;
+}
+
+impl Matches for Replica {
     async fn ended(&mut self, request: MatchRecordsRequest) -> Operation {
         let accepted = self.client.match_records(request).await.unwrap().into_inner();
         let id = accepted.name.strip_prefix("operations/identity/").expect("a name").parse().unwrap();
@@ -73,15 +47,8 @@ impl Served {
     }
 }
 
-fn record(key: &str, source: &str, traits: &[(&str, &str)]) -> MatchInput {
-    let text = |value: &str| Value { kind: Some(Kind::StringValue(value.to_owned())) };
-    let fields: BTreeMap<String, Value> = traits.iter().map(|(name, v)| ((*name).to_owned(), text(v))).collect();
-    MatchInput {
-        key: key.to_owned(),
-        source: source.to_owned(),
-        traits: Some(Struct { fields }),
-        ..MatchInput::default()
-    }
+fn record(key: &str, source: &str, said: &[(&str, &str)]) -> MatchInput {
+    MatchInput { key: key.to_owned(), source: source.to_owned(), traits: traits(said), ..MatchInput::default() }
 }
 
 fn town() -> Vec<MatchInput> {

@@ -1,108 +1,50 @@
 //! The RPCs, called as another service of the same process would call them.
 
-mod guards;
-
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use futures::StreamExt;
-use host::{Config, Context, Peer, Peers};
-use identity::{ACCESS, IdentityReader, NOT_YET_SERVED, build, migrations};
-use profile::{Marks, Section, Sections};
+use identity::{ACCESS, NOT_YET_SERVED};
+use profile::{Section, Sections};
 use prost::Message;
-use prost_types::{Struct, Value, value::Kind};
 use rapport_proto::{
-    identity::v1::{identify_verdict::Outcome, identity_service_client::IdentityServiceClient, *},
+    identity::v1::{identify_verdict::Outcome, *},
     profile::v1::IdentitySection,
     r#type::v1::{self as wire, CustomerRef, customer_ref::Ref},
 };
-use terms::{Caller, Clock, CustomerId, Ids, Revision, Service, SystemClock};
-use testkit::{TestStore, eventually, eventually_some, stores};
-use tokio_util::sync::CancellationToken;
+use terms::{CustomerId, Revision, Service};
+use testkit::{eventually, eventually_some};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-type Client = IdentityServiceClient<Peer>;
+use crate::world::{Client, Replica, by_id, caller, reason, served, text, traits};
 
-/// A served identity on one store.
-struct Served {
-    client: Client,
-    reader: IdentityReader,
-    shutdown: CancellationToken,
-    store: TestStore,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
-    }
-}
-
-async fn served() -> Vec<Served> {
-    let mut all = Vec::new();
-    for store in stores(Service::Identity, migrations).await {
-        let (client, reader, shutdown) = serve(store.store()).await;
-        all.push(Served { client, reader, shutdown, store });
-    }
-    all
-}
-
-async fn serve(store: data::Store) -> (Client, IdentityReader, CancellationToken) {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let config = Config::default();
-    let context = Context {
-        peers: Peers::new(config.peers.clone()),
-        config: Arc::new(config),
-        ids: Arc::new(Ids::new(clock.clone())),
-        clock,
-        shutdown: CancellationToken::new(),
-    };
-    let built = build(&context, store.clone(), Marks::in_process()).await.unwrap();
-    context.peers.bind_local(Service::Identity, built.routes);
-    let client = IdentityServiceClient::new(context.peers.get(Service::Identity).on_behalf_of(&caller()));
-    let reader = IdentityReader::new(&context, store).unwrap();
-    (client, reader, context.shutdown)
-}
-
-fn caller() -> Caller {
-    Caller::all_powerful("default".parse().unwrap(), "tester")
-}
-
-fn text(value: &str) -> Value {
-    Value { kind: Some(Kind::StringValue(value.to_owned())) }
-}
-
-fn identifier(namespace: &str, value: &str) -> wire::Identifier {
+pub(crate) fn identifier(namespace: &str, value: &str) -> wire::Identifier {
     wire::Identifier { namespace: namespace.to_owned(), value: value.to_owned() }
 }
 
-fn record(identifiers: &[(&str, &str)], traits: &[(&str, &str)]) -> IdentifyRequest {
+pub(crate) fn record(identifiers: &[(&str, &str)], said: &[(&str, &str)]) -> IdentifyRequest {
     let claims = identifiers
         .iter()
         .map(|(namespace, value)| IdentifierClaim { identifier: Some(identifier(namespace, value)), verified: None });
-    let fields: BTreeMap<String, Value> = traits.iter().map(|(name, v)| ((*name).to_owned(), text(v))).collect();
     IdentifyRequest {
         source: "webshop".to_owned(),
         identifiers: claims.collect(),
-        traits: Some(Struct { fields }),
+        traits: traits(said),
         ..IdentifyRequest::default()
     }
 }
 
-fn by_id(id: &str) -> Option<CustomerRef> {
-    Some(CustomerRef { r#ref: Some(Ref::CustomerId(id.to_owned())) })
-}
-
-fn by_identifier(namespace: &str, value: &str) -> Option<CustomerRef> {
+pub(crate) fn by_identifier(namespace: &str, value: &str) -> Option<CustomerRef> {
     Some(CustomerRef { r#ref: Some(Ref::Identifier(identifier(namespace, value))) })
 }
 
-async fn get(client: &mut Client, customer: Option<CustomerRef>, at_least: &str) -> Result<Customer, Status> {
+pub(crate) async fn get(
+    client: &mut Client,
+    customer: Option<CustomerRef>,
+    at_least: &str,
+) -> Result<Customer, Status> {
     let request = GetCustomerRequest { customer, at_least: at_least.to_owned() };
     Ok(client.get_customer(request).await?.into_inner().customer.unwrap())
-}
-
-fn reason(status: &Status) -> String {
-    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,7 +62,7 @@ async fn a_reference_is_told_back_in_the_form_that_is_kept() {
             named("card", "Ab "),
             named("email", "jane@x.com"),
         ];
-        let (found, _) = served.reader.resolve_refs(&"default".parse().unwrap(), references).await.unwrap();
+        let (found, _) = served.replica.reader.resolve_refs(&"default".parse().unwrap(), references).await.unwrap();
         let shown: Vec<_> =
             found.iter().map(|r| (r.customer, r.identifier.as_ref().map(|i| i.value.as_str()))).collect();
         let email = (Some(jane), Some("jane@x.com"));
@@ -174,7 +116,8 @@ async fn a_replica_hears_what_another_wrote() {
             continue;
         }
         let mut one = served.client.clone();
-        let (mut two, _, shutdown) = serve(served.store.another().await).await;
+        let replica = Replica::new(served.store.another().await).await;
+        let mut two = replica.client.clone();
         let id = one.identify(record(&[("crm", "1")], &[("n", "0")])).await.unwrap().into_inner().customer_id;
         for n in 1..10 {
             get(&mut one, by_id(&id), "").await.unwrap();
@@ -188,7 +131,6 @@ async fn a_replica_hears_what_another_wrote() {
             })
             .await;
         }
-        shutdown.cancel();
     }
 }
 
@@ -211,7 +153,7 @@ async fn an_old_id_answers_with_the_survivor() {
         }
         let tenant = caller().tenant;
         let old: CustomerId = b.parse().unwrap();
-        let section = served.reader.load(&tenant, old, Section::Identity, &Revision::new()).await.unwrap();
+        let section = served.replica.reader.load(&tenant, old, Section::Identity, &Revision::new()).await.unwrap();
         let section = IdentitySection::decode(section.bytes).unwrap();
         assert_eq!((section.customer_id, section.merged_into), (b, a.clone()));
         let new: CustomerId = a.parse().unwrap();
@@ -220,7 +162,7 @@ async fn an_old_id_answers_with_the_survivor() {
         let written = written.position(Service::Identity, place).unwrap();
         // The stamp follows the write as soon as no older transaction runs on the server.
         let section = eventually_some("the stamp covers the write", || async {
-            let section = served.reader.load(&tenant, new, Section::Identity, &Revision::new()).await.unwrap();
+            let section = served.replica.reader.load(&tenant, new, Section::Identity, &Revision::new()).await.unwrap();
             (section.revision.position(Service::Identity, place).unwrap() >= written).then_some(section)
         })
         .await;

@@ -1,88 +1,27 @@
 //! What stewards do: relate customers to each other, and find them by the beginnings of names and identifiers.
 
-use std::{collections::BTreeMap, sync::Arc};
-
 use data::Sql;
-use host::{Config, Context, Peer, Peers};
-use identity::{build, migrations};
-use profile::Marks;
-use prost_types::{Struct, Value, value::Kind};
 use rapport_proto::{
-    identity::v1::{identity_service_client::IdentityServiceClient, *},
-    r#type::v1::{self as wire, CustomerKind, CustomerRef, customer_ref::Ref},
+    identity::v1::*,
+    r#type::v1::{CustomerKind, CustomerRef, customer_ref::Ref},
 };
-use terms::{Caller, Clock, Ids, Service, SystemClock};
-use testkit::{TestStore, eventually, stores};
-use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status};
+use testkit::eventually;
+use tonic::Code;
 use tonic_types::StatusExt;
 
-type Client = IdentityServiceClient<Peer>;
-
-struct Served {
-    client: Client,
-    shutdown: CancellationToken,
-    store: TestStore,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
-    }
-}
-
-async fn served() -> Vec<Served> {
-    let mut all = Vec::new();
-    for store in stores(Service::Identity, migrations).await {
-        let (client, shutdown) = serve(store.store()).await;
-        all.push(Served { client, shutdown, store });
-    }
-    all
-}
-
-async fn serve(store: data::Store) -> (Client, CancellationToken) {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let config = Config::default();
-    let context = Context {
-        peers: Peers::new(config.peers.clone()),
-        config: Arc::new(config),
-        ids: Arc::new(Ids::new(clock.clone())),
-        clock,
-        shutdown: CancellationToken::new(),
-    };
-    let built = build(&context, store, Marks::in_process()).await.unwrap();
-    context.peers.bind_local(Service::Identity, built.routes);
-    let caller = Caller::all_powerful("default".parse().unwrap(), "tester");
-    let client = IdentityServiceClient::new(context.peers.get(Service::Identity).on_behalf_of(&caller));
-    (client, context.shutdown)
-}
-
-fn identifier(text: &str) -> wire::Identifier {
-    let (namespace, value) = text.split_once(':').unwrap();
-    wire::Identifier { namespace: namespace.to_owned(), value: value.to_owned() }
-}
+use crate::world::{Client, Replica, by_id, identifier, refusal, served, traits};
 
 /// Identifies somebody; gives the id.
-async fn somebody(client: &mut Client, kind: CustomerKind, identifiers: &[&str], traits: &[(&str, &str)]) -> String {
+async fn somebody(client: &mut Client, kind: CustomerKind, identifiers: &[&str], said: &[(&str, &str)]) -> String {
     let claim = |text: &&str| IdentifierClaim { identifier: Some(identifier(text)), verified: None };
-    let text = |value: &str| Value { kind: Some(Kind::StringValue(value.to_owned())) };
-    let fields: BTreeMap<_, _> = traits.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect();
     let request = IdentifyRequest {
         source: "webshop".to_owned(),
         identifiers: identifiers.iter().map(claim).collect(),
-        traits: Some(Struct { fields }),
+        traits: traits(said),
         kind: kind.into(),
         ..IdentifyRequest::default()
     };
     client.identify(request).await.unwrap().into_inner().customer_id
-}
-
-fn by_id(id: &str) -> Option<CustomerRef> {
-    Some(CustomerRef { r#ref: Some(Ref::CustomerId(id.to_owned())) })
-}
-
-fn reason(status: &Status) -> (Code, String) {
-    (status.code(), status.get_details_error_info().map(|info| info.reason).unwrap_or_default())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,17 +85,17 @@ async fn a_household_and_its_members() {
         // What is refused.
         let stale = RelateCustomersRequest { etag: first.etag.clone(), ..member(&members[0]) };
         let stale = client.relate_customers(stale).await.unwrap_err();
-        assert_eq!(reason(&stale), (Code::Aborted, "ETAG_STALE".to_owned()));
+        assert_eq!(refusal(&stale), (Code::Aborted, "ETAG_STALE".to_owned()));
         let kinds = RelateCustomersRequest { from_customer: by_id(&firm), ..member(&firm) };
         let kinds = client.relate_customers(kinds).await.unwrap_err();
-        assert_eq!(reason(&kinds), (Code::FailedPrecondition, "KIND_MISMATCH".to_owned()));
+        assert_eq!(refusal(&kinds), (Code::FailedPrecondition, "KIND_MISMATCH".to_owned()));
         let wrong = RelateCustomersRequest { role: "x".repeat(64), ..RelateCustomersRequest::default() };
         let wrong = client.relate_customers(wrong).await.unwrap_err();
         let fields = wrong.get_details_bad_request().unwrap().field_violations;
         let fields: Vec<_> = fields.iter().map(|violation| violation.field.as_str()).collect();
         assert_eq!(fields, ["from_customer", "to_customer", "type", "role"]);
         let nobody = client.list_relations(list("cust_00000000000000000000000000")).await.unwrap_err();
-        assert_eq!(reason(&nobody), (Code::NotFound, "CUSTOMER_NOT_FOUND".to_owned()));
+        assert_eq!(refusal(&nobody), (Code::NotFound, "CUSTOMER_NOT_FOUND".to_owned()));
     }
 }
 
@@ -243,28 +182,25 @@ async fn who_was_there_before_is_found() {
         });
         assert_eq!(emptied.await.unwrap().value, 2, "{jane} and {john}");
         assert!(find(&mut served.client, query("jan")).await.is_empty());
-        let (client, shutdown) = serve(served.store.store()).await;
+        let replica = Replica::new(served.store.store()).await;
         eventually("the tokens are written", || async {
-            let mut client = client.clone();
+            let mut client = replica.client.clone();
             find(&mut client, query("j2")).await == [jane.clone()]
                 && find(&mut client, query("j1")).await == [jane.clone()]
         })
         .await;
         assert_eq!(served.store.count("search_todo").await, 0);
-        shutdown.cancel();
     }
 }
 
 /// Identifies what a record with a key of its own says; gives the customer.
-async fn told(client: &mut Client, key: &str, identifiers: &[&str], traits: &[(&str, &str)]) -> String {
+async fn told(client: &mut Client, key: &str, identifiers: &[&str], said: &[(&str, &str)]) -> String {
     let claim = |text: &&str| IdentifierClaim { identifier: Some(identifier(text)), verified: None };
-    let text = |value: &str| Value { kind: Some(Kind::StringValue(value.to_owned())) };
-    let fields: BTreeMap<_, _> = traits.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect();
     let request = IdentifyRequest {
         source: "crm".to_owned(),
         source_record_id: key.to_owned(),
         identifiers: identifiers.iter().map(claim).collect(),
-        traits: Some(Struct { fields }),
+        traits: traits(said),
         ..IdentifyRequest::default()
     };
     client.identify(request).await.unwrap().into_inner().customer_id

@@ -1,6 +1,15 @@
 //! Guards and policy, through the RPCs.
 
-use super::*;
+use futures::StreamExt;
+use rapport_proto::identity::v1::{identify_verdict::Outcome, *};
+use testkit::eventually;
+use tonic::Code;
+use tonic_types::StatusExt;
+
+use crate::{
+    grpc::{by_identifier, get, identifier, record},
+    world::{Client, Replica, by_id, caller, reason, served, text},
+};
 
 fn namespace(name: &str) -> NamespacePolicy {
     NamespacePolicy { namespace: name.to_owned(), unique: true, priority: 50, ..NamespacePolicy::default() }
@@ -208,7 +217,8 @@ async fn a_policy_reaches_other_replicas() {
             continue;
         }
         let mut one = served.client.clone();
-        let (mut two, reader, shutdown) = serve(served.store.another().await).await;
+        let replica = Replica::new(served.store.another().await).await;
+        let (mut two, reader) = (replica.client.clone(), &replica.reader);
         identify(&mut two, &[("member", "A")]).await;
         let folded = NamespacePolicy { normalizer: Normalizer::CaseFold.into(), ..namespace("member") };
         let request = update(IdentityPolicy { namespaces: vec![folded], ..Default::default() }, &["namespaces"]);
@@ -232,7 +242,6 @@ async fn a_policy_reaches_other_replicas() {
             }
         })
         .await;
-        shutdown.cancel();
     }
 }
 
