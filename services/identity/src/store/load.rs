@@ -87,6 +87,7 @@ pub(super) async fn load(
     let records: BTreeSet<RecordId> = records.filter_map(|node| view.lead(node)).map(|lead| lead.record).collect();
     loading.records(&records, &mut view).await?;
     loading.claims(&records, &nodes, &mut view).await?;
+    // A withdrawn value may be followed by that of any record of the customer.
     if commands.iter().any(|command| command.needs_records(view.customers())) {
         loading.all_records(&customers, &mut view).await?;
     }
@@ -305,8 +306,8 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// Every record of the customers: a withdrawn value may be followed by that of any of them.
-    async fn all_records(&self, customers: &BTreeSet<CustomerId>, view: &mut View) -> Result<(), Fault> {
+    /// Every record of the customers; those that are in the view stay as they are there.
+    pub(super) async fn all_records(&self, customers: &BTreeSet<CustomerId>, view: &mut View) -> Result<(), Fault> {
         let customers: Vec<CustomerId> = customers.iter().copied().collect();
         for customers in customers.chunks(CHUNK) {
             let mut params = self.params();
@@ -318,9 +319,13 @@ impl Loading<'_> {
             );
             for row in self.conn.rows(&sql, params.values()).await? {
                 let record = rows::record(self.sealing, &row)?;
+                if view.record(record.id).is_some() {
+                    continue;
+                }
                 let customer: CustomerId = id(&row, 7)?;
                 if customer != record.home {
-                    view.add_alias(record.home, customer);
+                    let survivor = view.resolve(customer);
+                    view.add_alias(record.home, survivor);
                 }
                 view.add_record(record);
             }

@@ -14,7 +14,7 @@ use terms::{CustomerId, Fault};
 
 use super::{Hints, packed::unpack};
 use crate::store::{
-    load::{Loading, homes},
+    load::Loading,
     rows,
     sealed::Sealing,
     sql::{CHUNK, Params, column, id},
@@ -211,28 +211,6 @@ impl Files for SqlFiles<'_> {
     }
 
     async fn whole(&mut self, view: &mut View, customers: &BTreeSet<CustomerId>) -> Result<(), Fault> {
-        let customers: Vec<CustomerId> = customers.iter().copied().collect();
-        for customers in customers.chunks(CHUNK) {
-            let mut params = self.params();
-            let among = params.ids(customers.iter().copied());
-            let sql = format!(
-                "SELECT {}, h.customer FROM ({}) h CROSS JOIN record r WHERE r.tenant = $1 AND r.home = h.home",
-                rows::RECORD,
-                homes(&among),
-            );
-            for row in self.conn.rows(&sql, params.values()).await? {
-                let record = rows::record(self.sealing, &row)?;
-                if view.record(record.id).is_some() {
-                    continue;
-                }
-                let customer: CustomerId = id(&row, 7)?;
-                if customer != record.home {
-                    let survivor = view.resolve(customer);
-                    view.add_alias(record.home, survivor);
-                }
-                view.add_record(record);
-            }
-        }
-        Ok(())
+        Loading { conn: self.conn, sealing: self.sealing, lock: false }.all_records(customers, view).await
     }
 }
