@@ -24,7 +24,7 @@ use crate::{
     drive::{self, Turn, closed_loop, median},
     floor, seed,
     server::Server,
-    table,
+    table::{self, Bar},
 };
 
 /// Connections that callers share.
@@ -54,7 +54,7 @@ async fn echo_turn(echo: &Server, options: &Options) -> Result<Turn> {
 /// `Decide` with a hot profile in process, against echo.
 ///
 /// # Errors
-/// When a call fails.
+/// When a call fails, or a bar is missed.
 pub async fn decide(options: &Options) -> Result<()> {
     decide_with(options, None).await
 }
@@ -62,7 +62,7 @@ pub async fn decide(options: &Options) -> Result<()> {
 /// `Decide` with the profile in Redis alone, against echo and one `HMGET`.
 ///
 /// # Errors
-/// When a call fails, or there is no Redis.
+/// When a call fails, a bar is missed, or there is no Redis.
 pub async fn decide_redis(options: &Options) -> Result<()> {
     let redis = options.redis.as_deref().context("give --redis, or set RAPPORT_TEST_REDIS")?;
     decide_with(options, Some(redis)).await
@@ -81,12 +81,12 @@ async fn decide_with(options: &Options, redis: Option<&str>) -> Result<()> {
         turns.push(decide_turn(&suite, options, &channels, &ids).await?);
     }
     let (path, floor, bar) = match redis {
-        None => ("decide", "echo", "≥ 0.35 → 0.6 of echo, p99 ≤ 3×"),
-        Some(_) => ("decide-redis", "echo and HMGET", "≥ 0.7 → 0.9 of the floor"),
+        None => ("decide", "echo", Bar { ratio: 0.35, stretch: 0.6 }),
+        Some(_) => ("decide-redis", "echo and HMGET", Bar { ratio: 0.7, stretch: 0.9 }),
     };
-    table::compare(path, (floor, median(&floors)), median(&turns), bar);
+    let reached = table::compare(path, (floor, median(&floors)), median(&turns), Some(bar));
     println!("  resident after the run: {:.0} MiB", suite.resident()?);
-    Ok(())
+    reached
 }
 
 async fn decide_turn(
@@ -117,7 +117,7 @@ async fn decide_turn(
 /// `GetCustomer` of a hot customer, against echo.
 ///
 /// # Errors
-/// When a call fails.
+/// When a call fails, or a bar is missed.
 pub async fn get_customer(options: &Options) -> Result<()> {
     let suite = Server::suite(options.binary.as_deref(), true, None).await?;
     let ids = Arc::new(seed::customers(&suite.connect().await?, options.customers).await?);
@@ -139,8 +139,8 @@ pub async fn get_customer(options: &Options) -> Result<()> {
         });
         turns.push(turn.await?);
     }
-    table::compare("get-customer", ("echo", median(&floors)), median(&turns), "≥ 0.6 → 0.8 of echo");
-    Ok(())
+    let bar = Bar { ratio: 0.6, stretch: 0.8 };
+    table::compare("get-customer", ("echo", median(&floors)), median(&turns), Some(bar))
 }
 
 /// `RecordInteraction`, one by one, against echo.
@@ -167,8 +167,7 @@ pub async fn record_unary(options: &Options) -> Result<()> {
         });
         turns.push(turn.await?);
     }
-    table::compare("record-unary", ("echo", median(&floors)), median(&turns), "durable, one by one");
-    Ok(())
+    table::compare("record-unary", ("echo", median(&floors)), median(&turns), None)
 }
 
 fn purchase(id: &str) -> InteractionInput {
@@ -188,7 +187,7 @@ fn purchase(id: &str) -> InteractionInput {
 /// `RecordInteractions`, against raw batched inserts of the same rows. Not pinned: the server may use every core.
 ///
 /// # Errors
-/// When a record is refused.
+/// When a record is refused, or a bar is missed.
 pub async fn record_stream(options: &Options) -> Result<()> {
     let rows = 20_000 * options.seconds as usize;
     let suite = Server::suite(options.binary.as_deref(), false, None).await?;
@@ -209,6 +208,7 @@ pub async fn record_stream(options: &Options) -> Result<()> {
     if let Some(url) = &options.postgres {
         println!("  raw inserts into PostgreSQL: {:.0} rows/s", floor::postgres_inserts(url, rows).await?);
     }
+    ensure!(rate >= 8_000.0 && rate >= 0.5 * floor, "record-stream: a bar was missed");
     Ok(())
 }
 
@@ -241,7 +241,7 @@ fn middle(figures: &mut [f64]) -> f64 {
 /// `RecordStatement`, then `Decide` with its revision: the time from the statement to the decision that obeys it.
 ///
 /// # Errors
-/// When a call fails, or a decision does not obey.
+/// When a call fails, a decision does not obey, or the bar is missed.
 pub async fn statement_to_decision(options: &Options) -> Result<()> {
     let suite = Server::suite(options.binary.as_deref(), false, None).await?;
     let ids = seed::customers(&suite.connect().await?, options.customers).await?;
@@ -281,5 +281,6 @@ pub async fn statement_to_decision(options: &Options) -> Result<()> {
     let turn = drive::turn(since_ack, elapsed, Duration::ZERO);
     println!("  from its acknowledgement: p50 {:.0} µs, p99 {:.0} µs   (bar: p99 ≤ 20,000 µs)", turn.p50, turn.p99);
     ensure!(n > 0, "nothing was measured");
+    ensure!(turn.p99 <= 20_000.0, "statement-to-decision: the bar was missed");
     Ok(())
 }
