@@ -143,6 +143,13 @@ pub struct IdentifyStreamRequest {
     /// The record, as in Identify. Required.
     #[prost(message, optional, tag = "2")]
     pub record: ::core::option::Option<IdentifyRequest>,
+    /// For a first load: the record, if it is new, is linked by its identifiers
+    /// now and compared with others later, all of them together. That is done
+    /// by TrainMatcher with `activate`, with a model that fits what was loaded;
+    /// without it, half a minute after the last such record came, by the matcher
+    /// in force. Until then its verdict names no one whom it resembles.
+    #[prost(bool, tag = "3")]
+    pub defer_matching: bool,
 }
 /// Verdicts on records of the stream, one each.
 #[derive(Clone, PartialEq, ::prost::Message)]

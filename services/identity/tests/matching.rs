@@ -177,8 +177,7 @@ async fn files_hold_nothing_in_the_clear() {
             let traits = [("name", name), ("dob", "1961-08-19"), ("city", "Shelbyville")];
             customers.identify(&caller, None, command(id, &traits)).await.unwrap();
         }
-        let [records, keys, pairs] = filed(&store).await;
-        assert!(records == 2 && keys > 4 && pairs == 2, "{}: {records} {keys} {pairs}", store.name());
+        assert_eq!(filed(&store).await, [2, 2, 2], "{}", store.name());
         for row in store.reader().rows("SELECT tenant || matcher FROM match_pair", vec![]).await.unwrap() {
             let text: String = row.try_get_by_index(0).unwrap();
             assert!(!text.to_lowercase().contains("ottilie"), "{}", store.name());
@@ -187,5 +186,11 @@ async fn files_hold_nothing_in_the_clear() {
 }
 
 async fn filed(store: &TestStore) -> [u64; 3] {
-    [store.count("match_record").await, store.count("match_key").await, store.count("match_pair").await]
+    [store.count("match_record").await, numbered(store).await, store.count("match_pair").await]
+}
+
+/// How many records are filed under keys.
+async fn numbered(store: &TestStore) -> u64 {
+    let row = store.reader().row("SELECT COUNT(*) FROM match_record WHERE keys IS NOT NULL", vec![]).await.unwrap();
+    row.unwrap().try_get_by_index::<i64>(0).unwrap().unsigned_abs()
 }

@@ -43,5 +43,5 @@ pub use hints::{Hints, Listener, LocalHints};
 pub use operations::{Operation, Operations, Run, Work};
 pub use sealer::Sealer;
 pub use sql::Sql;
-pub use store::{Store, Tx, once};
+pub use store::{Each, Part, Parts, Store, Tx, once};
 pub use terms::{Once, Written};

@@ -95,7 +95,7 @@ async fn on_store(
     }
     let channels = Arc::new(channels);
     let (cpu, started) = (server.cpu()?, Instant::now());
-    load(&channels[0], people).await?;
+    load(&channels[0], people, !online.untrained).await?;
     let (elapsed, cpu) = (started.elapsed().as_secs_f64(), (server.cpu()? - cpu).as_secs_f64());
     let records = online.records as f64;
     println!(
@@ -188,11 +188,12 @@ fn request(n: usize, record: &identity_matching::record::Record) -> IdentifyRequ
     }
 }
 
-/// Sends the records that are there before.
-async fn load(channel: &Channel, people: &Arc<People>) -> Result<()> {
+/// Sends the records that are there before: as a first load, where they are matched when a matcher is trained on them.
+async fn load(channel: &Channel, people: &Arc<People>, defer_matching: bool) -> Result<()> {
     let sent = people.clone();
     let requests = (0..people.there).map(move |n| IdentifyStreamRequest {
         record: sent.requests.get(n).cloned(),
+        defer_matching,
         ..IdentifyStreamRequest::default()
     });
     let mut client = IdentityServiceClient::new(channel.clone());

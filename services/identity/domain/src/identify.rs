@@ -70,6 +70,8 @@ pub struct IdentifyInput {
     pub create_if_missing: bool,
     /// Whether to decide without storing.
     pub validate_only: bool,
+    /// Whether the record may be compared later: see [`Identify::defer_matching`].
+    pub defer_matching: bool,
 }
 
 /// A claim whose identifier is normalised.
@@ -102,6 +104,8 @@ pub struct Identify {
     pub create_if_missing: bool,
     /// Whether to decide without storing.
     pub validate_only: bool,
+    /// Whether the record, if it is new, may be compared with others later: in bulk, when the load that it is of is over.
+    pub defer_matching: bool,
     /// The policy under which it came.
     pub policy: Arc<Policy>,
 }
@@ -144,6 +148,7 @@ impl Identify {
             kind: input.kind,
             create_if_missing: input.create_if_missing,
             validate_only: input.validate_only,
+            defer_matching: input.defer_matching,
             policy: policy.clone(),
         })
     }

@@ -51,6 +51,7 @@ fn command(ports: &Ports, policy: &Arc<Policy>, body: IdentifyRequest) -> Result
         kind,
         create_if_missing: body.create_if_missing.unwrap_or(true),
         validate_only: body.validate_only,
+        defer_matching: false,
     };
     let command = wrong.take(Identify::check(input, policy, ports.clock.now()));
     wrong.done()?;

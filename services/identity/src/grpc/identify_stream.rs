@@ -81,6 +81,8 @@ fn item(ports: &Ports, call: &Call, policy: &Arc<Policy>, index: u64, request: I
         let once = once(&call.caller, IDENTIFY, &record.request_id, &record);
         wrong.take(checked(ports, policy, record, once).map_err(|fault| fault.within("record")))
     });
+    let checked = checked
+        .map(|(command, claims, once)| (Identify { defer_matching: request.defer_matching, ..command }, claims, once));
     let state = match (wrong.done(), checked) {
         (Ok(()), Some((command, claims, once))) => State::Waiting { command: Box::new(command), claims, once },
         (Err(fault), _) => State::Done(refused(fault)),

@@ -42,14 +42,6 @@ impl Params {
         }
     }
 
-    /// Adds whole numbers; gives the same.
-    pub(super) fn numbers(&mut self, numbers: Vec<i64>) -> String {
-        match self.dialect {
-            Dialect::Postgres => format!("= ANY ({})", self.add(numbers)),
-            Dialect::Sqlite => self.one_of(numbers),
-        }
-    }
-
     /// Repeats the last value up to a power of two: a few lengths only, so that few statements are kept prepared.
     fn one_of<T: Into<Value> + Clone>(&mut self, items: Vec<T>) -> String {
         let Some(last) = items.last().cloned() else { return "IN (NULL)".to_owned() };

@@ -447,7 +447,11 @@ async fn a_stream_gives_one_verdict_for_each_record() {
         let requests: Vec<_> = records
             .into_iter()
             .enumerate()
-            .map(|(i, record)| IdentifyStreamRequest { correlation: format!("c{i}"), record: Some(record) })
+            .map(|(i, record)| IdentifyStreamRequest {
+                correlation: format!("c{i}"),
+                record: Some(record),
+                ..IdentifyStreamRequest::default()
+            })
             .chain([IdentifyStreamRequest::default()])
             .collect();
         let replies = client.identify_stream(tokio_stream::iter(requests)).await.unwrap().into_inner();

@@ -101,8 +101,14 @@ fn somebody(n: usize, source: usize, policy: &Arc<Policy>) -> Identify {
 
 async fn settle_town(customers: &SqlCustomers, people: usize, policy: &Policy) {
     let policy = Arc::new(policy.clone());
-    let commands: Vec<Identify> =
-        (0..people).flat_map(|n| [0, 1].map(|source| (n, source))).map(|(n, s)| somebody(n, s, &policy)).collect();
+    settle(customers, town(people, &policy)).await;
+}
+
+fn town(people: usize, policy: &Arc<Policy>) -> Vec<Identify> {
+    (0..people).flat_map(|n| [0, 1].map(|source| somebody(n, source, policy))).collect()
+}
+
+async fn settle(customers: &SqlCustomers, commands: Vec<Identify>) {
     for group in commands.chunks(32) {
         let verdicts = customers.identify_many(&caller(), group.to_vec()).await.unwrap().value;
         assert!(verdicts.iter().all(Result::is_ok));
@@ -263,6 +269,54 @@ async fn records_of_the_time_before_matching_are_matched() {
         all_is_by_the_matcher_in_force(&store).await;
         assert!(store.count("customer").await < 60, "{}", store.name());
         drop(replicas);
+    }
+}
+
+/// A first load: records whose matching is put off.
+async fn load_town(customers: &SqlCustomers, people: usize) {
+    let town = town(people, &Arc::default()).into_iter();
+    settle(customers, town.map(|command| Identify { defer_matching: true, ..command }).collect()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_load_is_compared_when_it_is_over() {
+    for store in stores().await {
+        let customers = customers(&store);
+        load_town(&customers, 60).await;
+        let counts = async || [store.count("customer").await, store.count("match_pair").await];
+        assert_eq!(counts().await, [120, 0], "{}: nobody is compared yet", store.name());
+        // Whoever comes meanwhile is compared with whoever else came meanwhile.
+        let late = async |source| {
+            let command = somebody(1_001, source, &Arc::default());
+            customers.identify(&caller(), None, command).await.unwrap().value
+        };
+        let (first, second) = (late(0).await, late(1).await);
+        assert!(first.created && !second.created && first.customer == second.customer, "{}", store.name());
+        // Told again, and differently, before it was compared.
+        let again = Identify { observed_at: Timestamp::from_seconds(1_600_000_001), ..somebody(7, 1, &Arc::default()) };
+        let told = [("last_name".to_owned(), Some("Zebrowski".into()))].into();
+        let again = Identify { defer_matching: true, traits: told, ..again };
+        customers.identify_many(&caller(), vec![again]).await.unwrap().value.remove(0).unwrap();
+        let mut replica = Replica::new(store.store()).await;
+        let request = TrainMatcherRequest { activate: true, ..TrainMatcherRequest::default() };
+        let training = replica.train(request).await;
+        trained(&replica.ended(&training).await);
+        all_is_by_the_matcher_in_force(&store).await;
+        assert!(store.count("customer").await < 90, "{}", store.name());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_that_nobody_ends_is_compared_by_itself() {
+    for store in stores().await {
+        load_town(&customers(&store), 20).await;
+        // As if half a minute had passed.
+        let over = "UPDATE match_refile SET lease_until = 0";
+        store.write(move |tx| Box::pin(async move { tx.conn().run(over, vec![]).await })).await.unwrap();
+        let replica = Replica::new(store.store()).await;
+        eventually("all is filed", || async { store.count("match_refile").await == 0 }).await;
+        all_is_by_the_matcher_in_force(&store).await;
+        drop(replica);
     }
 }
 

@@ -6,15 +6,17 @@
 //! | [`template`] | `{column}` texts, and typed values |
 //! | [`source`] | lines of CSV or JSON, plain or gzipped |
 //! | [`send`] | the RPCs: a stream of customers or interactions, statements side by side |
+//! | [`first_load`] | very many customers, of whom the matcher knows nothing yet |
 //! | [`value`] | values as protobuf has them |
 //! | [`ledger`] | which lines are done, and the failure file |
 //!
 //! Customers go through `IdentifyStream`, which links each record by its identifiers and matches it by what it says of its
-//! person, in groups of those that arrive together: a first load needs no other step.
+//! person. A first load is matched as a whole, at its end.
 //!
 //! Sending a line twice changes nothing (its key makes it the same record), so an import that was cut off is started
 //! again with the same command: it goes on behind the last line that the server acknowledged.
 
+pub mod first_load;
 pub mod ledger;
 pub mod mapping;
 pub mod send;
@@ -29,7 +31,7 @@ use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use ledger::Ledger;
-use mapping::Mapping;
+use mapping::{Becomes, Mapping};
 use send::{Line, Outcome};
 
 /// What to import.
@@ -67,7 +69,9 @@ pub async fn run(channel: Transport, job: Job) -> Result<Summary> {
     let skipped = ledger.done();
     let mapping = Arc::new(job.mapping);
     let rows = source::rows(&job.input)?;
-    let mut outcomes = send::send(channel, mapping.clone(), lines(rows, skipped));
+    let customers = matches!(mapping.becomes, Becomes::Customer(_));
+    let first_load = customers && first_load::is_one(&channel, total).await?;
+    let mut outcomes = send::send(channel.clone(), mapping.clone(), first_load, lines(rows, skipped));
     let mut summary = Summary { skipped, ..Summary::default() };
     while let Some(outcome) = outcomes.recv().await {
         match outcome {
@@ -95,6 +99,9 @@ pub async fn run(channel: Transport, job: Job) -> Result<Summary> {
     }
     ledger.finish()?;
     bar.finish();
+    if first_load {
+        first_load::complete(channel).await?;
+    }
     Ok(summary)
 }
 

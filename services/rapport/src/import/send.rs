@@ -57,16 +57,18 @@ const CALLS: usize = 64;
 
 type Outcomes = mpsc::Sender<Result<Outcome>>;
 
-/// Sends `lines`; each comes back with what became of it, in any order. An error ends it.
+/// Sends `lines`; each comes back with what became of it, in any order. An error ends it. Customers of a first load are
+/// compared later.
 pub fn send(
     channel: Transport,
     mapping: Arc<Mapping>,
+    first_load: bool,
     lines: impl Iterator<Item = Line> + Send + 'static,
 ) -> mpsc::Receiver<Result<Outcome>> {
     let (outcomes, receiver) = mpsc::channel(WINDOW);
     tokio::spawn(async move {
         let done = match &mapping.becomes {
-            Becomes::Customer(fields) => customers(channel, &mapping, fields, lines, &outcomes).await,
+            Becomes::Customer(fields) => customers(channel, (&mapping, fields), first_load, lines, &outcomes).await,
             Becomes::Interaction(fields) => interactions(channel, &mapping, fields, lines, &outcomes).await,
             Becomes::Statement(fields) => statements(channel, &mapping, fields, lines, &outcomes).await,
         };
@@ -136,16 +138,16 @@ fn fit<T>(line: &Line, make: impl Fn(&Row) -> Result<T, Unfit>) -> Result<T, Rej
 
 async fn customers(
     channel: Transport,
-    mapping: &Arc<Mapping>,
-    fields: &CustomerMapping,
+    (mapping, fields): (&Arc<Mapping>, &CustomerMapping),
+    defer_matching: bool,
     lines: impl Iterator<Item = Line> + Send + 'static,
     outcomes: &Outcomes,
 ) -> Result<()> {
     let underway = Arc::new(Underway::default());
     let (map, fields) = (mapping.clone(), fields.clone());
     let make = move |row: &Row| {
-        map.customer(&fields, row)
-            .map(|record| IdentifyStreamRequest { record: Some(record), ..IdentifyStreamRequest::default() })
+        let request = |record| IdentifyStreamRequest { record: Some(record), defer_matching, ..Default::default() };
+        map.customer(&fields, row).map(request)
     };
     let requests = feed(lines, make, underway.clone(), outcomes.clone());
     let mut replies = IdentityServiceClient::new(channel).identify_stream(requests).await?.into_inner();

@@ -30,6 +30,16 @@ pub(super) struct Recorder<T> {
     decode: fn(&[u8]) -> Result<T, Fault>,
 }
 
+impl<T> Recorder<T> {
+    pub(super) fn write(&self, value: &T) -> Result<Vec<u8>, Fault> {
+        (self.encode)(value)
+    }
+
+    pub(super) fn read(&self, bytes: &[u8]) -> Result<T, Fault> {
+        (self.decode)(bytes)
+    }
+}
+
 impl<T: Serialize + DeserializeOwned> Recorder<T> {
     pub(super) fn json() -> Self {
         Self {
@@ -75,14 +85,14 @@ where
             if let Some((once, recorder)) = &self.once
                 && let Recorded::Before { reply, revision } = once::claim(tx, once).await?
             {
-                self.value = Some((recorder.decode)(&reply)?);
+                self.value = Some(recorder.read(&reply)?);
                 self.replayed = Some(revision);
                 return Ok(Effects::default());
             }
             let value = (self.work)(tx).await?;
             let effects = tx.finish().await?;
             if let Some((once, recorder)) = &self.once {
-                once::record(tx, once, &(recorder.encode)(&value)?, &effects).await?;
+                once::record(tx, once, &recorder.write(&value)?, &effects).await?;
             }
             self.value = Some(value);
             Ok(effects)

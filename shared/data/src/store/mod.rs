@@ -5,6 +5,7 @@
 //! | `open` | pools, and what every connection is told |
 //! | `tx` | [`Tx`]: one transaction |
 //! | `job` | a piece of work, with its request id and whoever waits for it |
+//! | `each` | several calls that share a transaction |
 //! | `postgres` | one transaction per piece of work, retried when it meets another |
 //! | `sqlite` | one writer; pieces of work that wait together share one commit |
 //! | `checkpoint` | SQLite: the log is copied into the database beside the writer |
@@ -14,6 +15,7 @@
 //! | `upkeep` | retention |
 
 mod checkpoint;
+mod each;
 mod job;
 mod migrate;
 mod once;
@@ -32,7 +34,7 @@ use sea_orm::{
 };
 use sea_orm_migration::MigrationTrait;
 use serde::{Serialize, de::DeserializeOwned};
-use terms::{Clock, Fault, Once, Position, Reason, Revision, Service, Written};
+use terms::{Clock, Fault, Once, Position, Reason, Revision, Service, Tenant, Written};
 use tokio::time::timeout;
 use tracing::Instrument;
 
@@ -44,10 +46,12 @@ use crate::{
     sealer::Sealer,
 };
 
+pub use each::{Each, Part, Parts};
 pub use once::once;
 pub(crate) use progress::Progress;
 pub use tx::Tx;
 
+use each::Calls;
 use job::{Call, Job, Recorder};
 
 /// One service's schema on one database. Cheap to clone.
@@ -243,6 +247,28 @@ impl Store {
         self.submit(work, once, Some(Recorder::json())).await
     }
 
+    /// Several calls of one tenant in one transaction, each under its own request id, of which none comes twice. `work`
+    /// gets the places of those that were not answered before, and gives an answer or a failure for each; what failed
+    /// is not recorded. A call's revision covers what the transaction did, but for what only other calls speak of.
+    ///
+    /// # Errors
+    /// As [`Store::write`], and what `work` says as a whole: then nothing was written, whichever call it was.
+    pub async fn write_each<T, A, F>(
+        &self,
+        tenant: &Tenant,
+        onces: Vec<Option<Once>>,
+        work: F,
+    ) -> Result<Each<T, A>, Fault>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
+        A: Send + 'static,
+        F: for<'t> Fn(&'t Tx, Vec<usize>) -> BoxFuture<'t, Result<Parts<T, A>, Fault>> + Send + Sync + 'static,
+    {
+        let (calls, reply) = Calls::new(tenant.clone(), onces, work, Recorder::json());
+        self.put(Box::new(calls)).await?;
+        reply.await.unwrap_or_else(|_| Err(gone()))
+    }
+
     /// Adds to the revision of an answer that is recorded under `request_id` what its call brought about after its
     /// transaction: the same id again gets back all of it. Gives the whole.
     ///
@@ -267,14 +293,18 @@ impl Store {
         F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<T, Fault>> + Send + Sync + 'static,
     {
         let (call, reply) = Call::new(work, once, recorder);
-        let call: Box<dyn Job> = Box::new(call);
+        self.put(Box::new(call)).await?;
+        reply.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    async fn put(&self, job: Box<dyn Job>) -> Result<(), Fault> {
         match &self.writer {
-            Writer::Sqlite(queue) => queue.put(call).await?,
+            Writer::Sqlite(queue) => queue.put(job).await,
             Writer::Postgres(writers) => {
-                tokio::spawn(postgres::run(self.shared.clone(), writers.clone(), call).in_current_span());
+                tokio::spawn(postgres::run(self.shared.clone(), writers.clone(), job).in_current_span());
+                Ok(())
             }
         }
-        reply.await.unwrap_or_else(|_| Err(gone()))
     }
 
     /// Everything that was committed at or below this is visible to reads that begin after this call.

@@ -6,10 +6,13 @@ use sha2::{Digest, Sha256};
 use terms::{Caller, CustomerId, Fault, Once, Reason, Revision};
 use uuid::Uuid;
 
-use super::tx::{Effects, Tx};
+use super::{
+    each::Share,
+    tx::{Effects, Tx},
+};
 use crate::{
     config::Dialect,
-    sql::{Sql, column},
+    sql::{Sql, column, insert_rows},
 };
 
 /// The idempotency key of a request; `None` if it carries no `request_id`. `body` is the whole request.
@@ -40,6 +43,40 @@ pub(super) async fn claim(tx: &Tx, once: &Once) -> Result<Recorded, Fault> {
     if tx.conn().run(sql, values).await? == 1 {
         return Ok(Recorded::Never);
     }
+    recorded(tx, once).await
+}
+
+/// Claims the request ids of several calls of one transaction, none of which comes twice; what is known of each. A call
+/// without one was never carried out.
+pub(super) async fn claim_each(tx: &Tx, onces: &[Option<Once>]) -> Result<Vec<Result<Recorded, Fault>>, Fault> {
+    let mut wanted: Vec<&Once> = onces.iter().flatten().collect();
+    // In the order of the key, in which every transaction claims.
+    wanted.sort_by(|a, b| (&a.method, &a.request_id).cmp(&(&b.method, &b.request_id)));
+    let row = |once: &&Once| {
+        let mut values = key(once);
+        values.extend([once.fingerprint.to_vec().into(), tx.now().micros().into()]);
+        values
+    };
+    let rows: Vec<Vec<Value>> = wanted.iter().map(row).collect();
+    let into = "idempotency (tenant, method, request_id, fingerprint, at)";
+    let then = "ON CONFLICT (tenant, method, request_id) DO NOTHING";
+    let new = insert_rows(tx.conn(), into, rows, then).await? == wanted.len() as u64;
+    let mut known = Vec::with_capacity(onces.len());
+    for once in onces {
+        known.push(match once {
+            Some(once) if !new => match recorded(tx, once).await {
+                // Not a fault of this call: the transaction starts again.
+                Err(fault) if crate::error::is_conflict(&fault) => return Err(fault),
+                outcome => outcome,
+            },
+            _ => Ok(Recorded::Never),
+        });
+    }
+    Ok(known)
+}
+
+/// What a claimed request id holds: nothing, where this transaction claimed it.
+async fn recorded(tx: &Tx, once: &Once) -> Result<Recorded, Fault> {
     let sql = "SELECT fingerprint, revision, reply, customers FROM idempotency \
                WHERE tenant = $1 AND method = $2 AND request_id = $3";
     let Some(row) = tx.conn().row(sql, key(once)).await? else {
@@ -50,14 +87,14 @@ pub(super) async fn claim(tx: &Tx, once: &Once) -> Result<Recorded, Fault> {
         let message = "this `request_id` came before with another body; use a new one for a new request";
         return Err(Fault::new(Reason::RequestIdReused, message).with("request_id", once.request_id.clone()));
     }
-    let revision: Option<Vec<u8>> = column(&row, 1)?;
+    let Some(revision) = column::<Option<Vec<u8>>>(&row, 1)? else { return Ok(Recorded::Never) };
     let customers: Option<Vec<u8>> = column(&row, 3)?;
     let sealed: Option<Vec<u8>> = column(&row, 2)?;
     let sealed = sealed.ok_or_else(|| {
         Fault::new(Reason::CustomerErased, "the answer to this `request_id` was erased with the customer")
     })?;
     let reply = tx.sealer().open(&once.tenant, holder(customers.as_deref().unwrap_or_default()), &sealed)?;
-    let revision = Revision::from_bytes(&revision.unwrap_or_default()).map_err(Fault::internal)?;
+    let revision = Revision::from_bytes(&revision).map_err(Fault::internal)?;
     Ok(Recorded::Before { reply, revision })
 }
 
@@ -73,6 +110,32 @@ pub(super) async fn record(tx: &Tx, once: &Once, reply: &[u8], effects: &Effects
         1 => Ok(()),
         n => Err(Fault::internal(format!("an answer was recorded {n} times"))),
     }
+}
+
+/// Records the answers of calls that were claimed together.
+pub(super) async fn record_each(tx: &Tx, answers: Vec<(&Once, Vec<u8>, Share)>) -> Result<(), Fault> {
+    let row = |(once, reply, share): (&Once, Vec<u8>, Share)| {
+        let customers: Vec<u8> = share.customers.iter().flat_map(|c| *c.as_bytes()).collect();
+        let sealed = tx.sealer().seal(&once.tenant, holder(&customers), &reply);
+        let mut values = key(once);
+        values.extend([once.fingerprint.to_vec().into(), tx.now().micros().into()]);
+        values.extend([share.revision.to_bytes().into(), customers.into(), sealed.into()]);
+        values
+    };
+    let rows = answers.into_iter().map(row).collect();
+    let into = "idempotency (tenant, method, request_id, fingerprint, at, revision, customers, reply)";
+    let then = "ON CONFLICT (tenant, method, request_id) DO UPDATE SET revision = excluded.revision, \
+                customers = excluded.customers, reply = excluded.reply";
+    insert_rows(tx.conn(), into, rows, then).await.map(drop)
+}
+
+/// Gives back the request ids of calls that failed: the next one with the same id is carried out.
+pub(super) async fn unclaim(tx: &Tx, onces: &[&Once]) -> Result<(), Fault> {
+    for once in onces {
+        let sql = "DELETE FROM idempotency WHERE tenant = $1 AND method = $2 AND request_id = $3";
+        tx.conn().run(sql, key(once)).await?;
+    }
+    Ok(())
 }
 
 /// Adds to the revision of a recorded answer; gives the whole.

@@ -40,6 +40,8 @@ pub struct Filing {
     pub clusters: BTreeMap<RecordId, RecordId>,
     /// Blocks that were passed over.
     pub passed_over: usize,
+    /// These records are kept, and not filed yet: nobody finds them until they are filed anew.
+    pub deferred: bool,
 }
 
 /// Clusters that a change touched.
@@ -65,6 +67,18 @@ pub struct Found {
 pub fn subjects(view: &View, batch: &Batch) -> Vec<RecordId> {
     let named = |record: &&RecordId| view.record(**record).is_some_and(|record| has_name(&record.facts));
     batch.retold.iter().filter(named).copied().collect()
+}
+
+/// What is kept of records that are compared later; `None` where one of them may have been compared before: then all are
+/// compared now.
+pub fn defer(view: &View, batch: &Batch, policy: &Policy) -> Option<Filing> {
+    let subjects = subjects(view, batch);
+    if subjects.iter().any(|record| batch.records.get(record) != Some(&true)) {
+        return None;
+    }
+    let mut likenesses = likenesses(view, &subjects, Vec::new(), &|namespace: &str| policy.number(namespace));
+    likenesses.retain(|_, likeness| likeness.is_some());
+    Some(Filing { likenesses, deferred: true, ..Filing::default() })
 }
 
 /// Looks for whoever resembles the `subjects`; loads into the view every customer whose records are in one cluster with
@@ -118,7 +132,7 @@ pub async fn search(
         cluster.iter().filter_map(move |record| Some((*record, name?)))
     });
     let clusters = clusters.filter(|(record, name)| search.cluster_before(*record) != Some(*name)).collect();
-    let filing = Filing { pairs: search.found(), likenesses, former, clusters, passed_over };
+    let filing = Filing { pairs: search.found(), likenesses, former, clusters, passed_over, deferred: false };
     Ok(Some((found, filing)))
 }
 

@@ -1,6 +1,6 @@
 //! What a decision asks of the files, in its transaction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use data::{Dialect, Sql};
@@ -12,7 +12,12 @@ use identity_matching::block::{Key, LARGEST_BLOCK};
 use sea_orm::{DatabaseTransaction, QueryResult};
 use terms::{CustomerId, Fault};
 
-use super::{Hints, packed::unpack};
+use super::{
+    Hints,
+    blocks::{self, Blocks},
+    index::Filed,
+    packed::unpack,
+};
 use crate::store::{
     load::Loading,
     rows,
@@ -28,20 +33,12 @@ pub(in crate::store) struct SqlFiles<'a> {
     /// Whether what is read is going to be changed.
     pub(in crate::store) lock: bool,
     pub(in crate::store) hints: &'a Hints,
+    pub(in crate::store) blocks: &'a Blocks,
     pub(in crate::store) policy: &'a Policy,
 }
 
-/// The key under which a record is filed: nobody can tell from it what the record says.
-pub(super) fn blind(sealing: Sealing<'_>, kind: Kind, key: Key) -> i64 {
-    let namespace = match kind {
-        Kind::Person => "match:person",
-        Kind::Household => "match:household",
-        Kind::Organization => "match:organization",
-    };
-    let hash = sealing.sealer.lookup_key(sealing.tenant, namespace, &format!("{key:016x}"));
-    let [a, b, c, d, e, f, g, h, ..] = hash;
-    i64::from_be_bytes([a, b, c, d, e, f, g, h])
-}
+/// With so many candidates a search is content whatever its keys: blocks of a model that fits the data stay far below.
+const LEAST: usize = 1_000;
 
 const KNOWN: &str = "m.record, m.home, m.cluster, m.likeness";
 
@@ -56,38 +53,20 @@ impl SqlFiles<'_> {
         Ok(Known { record: id(row, 0)?, home, cluster: id(row, 2)?, likeness: unpack(&plain)? })
     }
 
-    /// Whoever is filed under these keys, `limit` at most.
-    async fn under(&self, keys: &[i64], limit: usize) -> Result<BTreeMap<RecordId, Known>, Fault> {
-        let mut found = BTreeMap::new();
-        for keys in keys.chunks(CHUNK) {
+    /// Those of `records` that are filed under one of these keys, which are in order.
+    async fn filed_under(&self, records: BTreeSet<RecordId>, keys: &[Filed]) -> Result<Vec<Known>, Fault> {
+        let records: Vec<RecordId> = records.into_iter().collect();
+        let mut found = Vec::with_capacity(records.len());
+        for records in records.chunks(CHUNK) {
             let mut params = self.params();
-            let among = params.numbers(keys.to_vec());
-            let limit = params.add(i64::try_from(limit).unwrap_or(i64::MAX));
-            let sql = format!(
-                "SELECT {KNOWN} FROM match_record m WHERE m.tenant = $1 AND m.record IN \
-                 (SELECT k.record FROM match_key k WHERE k.tenant = $1 AND k.key {among}) LIMIT {limit}"
-            );
+            let among = params.ids(records.iter().copied());
+            let sql = format!("SELECT {KNOWN}, m.keys FROM match_record m WHERE m.tenant = $1 AND m.record {among}");
             for row in self.conn.rows(&sql, params.values()).await? {
-                let known = self.known(&row)?;
-                found.insert(known.record, known);
-            }
-        }
-        Ok(found)
-    }
-
-    /// The keys that more records share than can be looked at.
-    async fn oversized(&self, keys: &[i64]) -> Result<BTreeSet<i64>, Fault> {
-        let mut found = BTreeSet::new();
-        for keys in keys.chunks(CHUNK) {
-            let mut params = self.params();
-            let among = params.numbers(keys.to_vec());
-            let most = params.add(4 * LARGEST_BLOCK as i64);
-            let sql = format!(
-                "SELECT k.key FROM match_key k WHERE k.tenant = $1 AND k.key {among} \
-                 GROUP BY k.key HAVING COUNT(*) > {most}"
-            );
-            for row in self.conn.rows(&sql, params.values()).await? {
-                found.insert(column(&row, 0)?);
+                let filed =
+                    self.sealing.sealer.open(self.sealing.tenant, id(&row, 1)?, &column::<Vec<u8>>(&row, 4)?)?;
+                if blocks::from_bytes(&filed).iter().any(|key| keys.binary_search(key).is_ok()) {
+                    found.push(self.known(&row)?);
+                }
             }
         }
         Ok(found)
@@ -127,18 +106,11 @@ impl Files for SqlFiles<'_> {
     }
 
     async fn sharing(&mut self, keys: &BTreeSet<(Kind, Key)>) -> Result<(Vec<Known>, usize), Fault> {
-        let mut keys: Vec<i64> = keys.iter().map(|(kind, key)| blind(self.sealing, *kind, *key)).collect();
+        let mut keys: Vec<Filed> = keys.iter().map(|(kind, key)| blocks::filed(*kind, *key)).collect();
         keys.sort_unstable();
-        // Blocks of a model that fits the data stay below this.
-        let most = (keys.len() * LARGEST_BLOCK).max(5_000);
-        let found = self.under(&keys, most + 1).await?;
-        if found.len() <= most {
-            return Ok((found.into_values().collect(), 0));
-        }
-        let oversized = self.oversized(&keys).await?;
-        keys.retain(|key| !oversized.contains(key));
-        let found = self.under(&keys, usize::MAX).await?;
-        Ok((found.into_values().collect(), oversized.len()))
+        let most = (keys.len() * LARGEST_BLOCK).max(LEAST);
+        let under = self.blocks.under(self.conn, self.sealing, &keys, most).await?;
+        Ok((self.filed_under(under.records, &keys).await?, under.passed_over))
     }
 
     async fn pairs(&mut self, records: &[RecordId]) -> Result<Vec<(RecordId, RecordId)>, Fault> {

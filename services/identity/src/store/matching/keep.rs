@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use data::{Sql, sql::insert_rows};
 use identity_domain::{
     RecordId, View,
-    matching::{Filing, Known, Likeness, Matcher},
+    matching::{Filing, Likeness, Matcher},
 };
 use sea_orm::{DatabaseTransaction, Value};
 use terms::{CustomerId, Fault, Timestamp};
 
-use super::{files::blind, packed::pack};
+use super::{blocks, index::Filed, packed::pack};
 use crate::store::{
     sealed::Sealing,
     sql::{CHUNK, Params, column, id},
@@ -29,7 +29,6 @@ pub(in crate::store) async fn keep(
         keeping.forget().await?;
     }
     keeping.records().await?;
-    keeping.keys().await?;
     keeping.pairs().await?;
     keeping.clusters().await
 }
@@ -55,18 +54,6 @@ impl Keeping<'_> {
     /// Takes away how records were filed that are filed anew.
     async fn forget(&self) -> Result<(), Fault> {
         let former = || self.filing.former.iter().map(|known| known.record);
-        let key = |known: &Known| {
-            let kind = known.likeness.kind;
-            self.matcher.all_keys(&known.likeness).into_iter().map(move |key| (kind, key))
-        };
-        let mut keys: Vec<i64> =
-            self.filing.former.iter().flat_map(key).map(|(kind, key)| blind(self.sealing, kind, key)).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let mut params = self.params();
-        let (of, among) = (params.ids(former()), params.numbers(keys));
-        let sql = format!("DELETE FROM match_key WHERE tenant = $1 AND key {among} AND record {of}");
-        self.conn.run(&sql, params.values()).await?;
         let mut params = self.params();
         let of = params.ids(former());
         // Every pair is there from either side.
@@ -94,36 +81,56 @@ impl Keeping<'_> {
     }
 
     async fn records(&self) -> Result<(), Fault> {
+        let filed = !self.filing.deferred;
+        let mut number = if filed { self.number().await? } else { 0 };
         let mut rows = Vec::new();
         for (record, likeness) in self.likenesses() {
             let home = self.view.record(record).ok_or_else(|| Fault::internal("a filed record is gone"))?.home;
             let cluster = self.filing.clusters.get(&record).copied();
             let before = || self.filing.former.iter().find(|known| known.record == record).map(|known| known.cluster);
+            number += 1;
             rows.push(vec![
                 self.tenant(),
                 record.uuid().into(),
                 home.uuid().into(),
                 cluster.or_else(before).unwrap_or(record).uuid().into(),
-                self.sealing.sealer.seal(self.sealing.tenant, home, &pack(likeness)).into(),
+                self.seal(home, &pack(likeness)).into(),
+                filed.then(|| self.seal(home, &self.keys(likeness))).into(),
+                filed.then_some(number).into(),
             ]);
         }
-        let into = "match_record (tenant, record, home, cluster, likeness)";
+        let into = "match_record (tenant, record, home, cluster, likeness, keys, number)";
         let then = "ON CONFLICT (tenant, record) DO UPDATE SET home = excluded.home, cluster = excluded.cluster, \
-                    likeness = excluded.likeness";
+                    likeness = excluded.likeness, keys = excluded.keys, number = excluded.number";
         insert_rows(self.conn, into, rows, then).await.map(drop)
     }
 
-    async fn keys(&self) -> Result<(), Fault> {
-        let keys = self.likenesses().flat_map(|(record, likeness)| {
-            let keys = self.matcher.keys(likeness).into_iter();
-            keys.map(move |key| (blind(self.sealing, likeness.kind, key), record))
-        });
-        let mut keys: Vec<(i64, RecordId)> = keys.collect();
-        // In the order of the index.
+    /// The keys under which a record is filed, in order.
+    fn keys(&self, likeness: &Likeness) -> Vec<u8> {
+        let keys = self.matcher.keys(likeness).into_iter();
+        let mut keys: Vec<Filed> = keys.map(|key| blocks::filed(likeness.kind, key)).collect();
         keys.sort_unstable();
-        keys.dedup();
-        let rows = keys.into_iter().map(|(key, record)| vec![self.tenant(), key.into(), record.uuid().into()]);
-        insert_rows(self.conn, "match_key (tenant, key, record)", rows.collect(), "").await.map(drop)
+        blocks::to_bytes(&keys)
+    }
+
+    fn seal(&self, home: CustomerId, plain: &[u8]) -> Vec<u8> {
+        self.sealing.sealer.seal(self.sealing.tenant, home, plain)
+    }
+
+    /// Takes a number for each filing; gives the one before the first.
+    async fn number(&self) -> Result<i64, Fault> {
+        let filings = i64::try_from(self.likenesses().count()).map_err(Fault::internal)?;
+        if filings == 0 {
+            return Ok(0);
+        }
+        let mut params = self.params();
+        let more = params.add(filings);
+        let sql = format!(
+            "INSERT INTO match_filing (tenant, number) VALUES ($1, {more}) \
+             ON CONFLICT (tenant) DO UPDATE SET number = match_filing.number + excluded.number RETURNING number"
+        );
+        let row = self.conn.row(&sql, params.values()).await?.ok_or_else(|| Fault::internal("a number has no row"))?;
+        Ok(column::<i64>(&row, 0)? - filings)
     }
 
     async fn pairs(&self) -> Result<(), Fault> {
@@ -175,23 +182,30 @@ pub(in crate::store) async fn rehome(
         let mut params = Params::of(conn.dialect(), sealing.tenant);
         let among = params.ids(records.iter().copied());
         let sql = format!(
-            "SELECT m.record, m.home, m.cluster, m.likeness FROM match_record m WHERE m.tenant = $1 AND m.record {among}"
+            "SELECT m.record, m.home, m.cluster, m.likeness, m.keys FROM match_record m \
+             WHERE m.tenant = $1 AND m.record {among}"
         );
         for row in conn.rows(&sql, params.values()).await? {
             let (record, home): (RecordId, CustomerId) = (id(&row, 0)?, id(&row, 1)?);
-            let plain = sealing.sealer.open(sealing.tenant, home, &column::<Vec<u8>>(&row, 3)?)?;
-            let home = view.record(record).ok_or_else(|| Fault::internal("a moved record is gone"))?.home;
+            let moved = view.record(record).ok_or_else(|| Fault::internal("a moved record is gone"))?.home;
+            let sealed_anew = |sealed: Vec<u8>| {
+                let plain = sealing.sealer.open(sealing.tenant, home, &sealed)?;
+                Ok::<_, Fault>(sealing.sealer.seal(sealing.tenant, moved, &plain))
+            };
             let cluster: RecordId = id(&row, 2)?;
+            let keys = column::<Option<Vec<u8>>>(&row, 4)?.map(sealed_anew).transpose()?;
             rows.push(vec![
                 sealing.tenant.as_str().into(),
                 record.uuid().into(),
-                home.uuid().into(),
+                moved.uuid().into(),
                 cluster.uuid().into(),
-                sealing.sealer.seal(sealing.tenant, home, &plain).into(),
+                sealed_anew(column(&row, 3)?)?.into(),
+                keys.into(),
             ]);
         }
     }
-    let into = "match_record (tenant, record, home, cluster, likeness)";
-    let then = "ON CONFLICT (tenant, record) DO UPDATE SET home = excluded.home, likeness = excluded.likeness";
+    let into = "match_record (tenant, record, home, cluster, likeness, keys)";
+    let then = "ON CONFLICT (tenant, record) DO UPDATE SET home = excluded.home, likeness = excluded.likeness, \
+                keys = excluded.keys";
     insert_rows(conn, into, rows, then).await.map(drop)
 }

@@ -70,9 +70,14 @@ impl Matchers {
         if written.is_ok() || !hints.must_wait() {
             return written;
         }
-        let turns = self.0.turns.lock().entry(tenant.clone()).or_default().clone();
-        let _turn = turns.lock().await;
+        let _turn = self.turn(tenant).await;
         write().await
+    }
+
+    /// Waits for everybody else of this process who files records of the tenant.
+    pub(in crate::store) async fn turn(&self, tenant: &Tenant) -> tokio::sync::OwnedMutexGuard<()> {
+        let turns = self.0.turns.lock().entry(tenant.clone()).or_default().clone();
+        turns.lock_owned().await
     }
 
     /// A matcher by its version; an empty one: the one in force.

@@ -3,6 +3,7 @@
 //! | file | subject |
 //! |---|---|
 //! | `files` | what a decision asks |
+//! | `blocks`, `index` | who is filed under which blocking key, in process |
 //! | `keep` | what it filed |
 //! | `packed` | what is compared of a record, as bytes |
 //! | `queue`, `detail` | the review queue |
@@ -15,8 +16,10 @@
 //! first that a transaction waits for. One that finds out late that it needs it takes it if it is free; otherwise it
 //! ends, waits for its turn among those of this process, and starts again: so one connection of a process waits at most.
 
+mod blocks;
 mod detail;
 mod files;
+mod index;
 mod keep;
 mod matchers;
 mod packed;
@@ -35,6 +38,7 @@ use sea_orm::DatabaseTransaction;
 use terms::{CustomerId, Fault, Reason, Tenant};
 
 pub(super) use self::{
+    blocks::Blocks,
     files::SqlFiles,
     keep::{keep, rehome},
     matchers::Matchers,
@@ -52,6 +56,11 @@ pub(super) struct Hints {
 }
 
 impl Hints {
+    /// Of a transaction that is likely to file records.
+    pub(super) fn filing() -> Self {
+        Self { files: AtomicBool::new(true), ..Self::default() }
+    }
+
     /// Whether it ended because the lock was taken.
     fn must_wait(&self) -> bool {
         self.files.load(Ordering::Relaxed)

@@ -299,7 +299,8 @@ impl Matches for SqlCustomers {
                 let matcher = this.matchers.current(conn, sealing).await?;
                 let hints = Hints::default();
                 let policy = Policy::default();
-                let mut files = SqlFiles { conn, sealing, lock: false, hints: &hints, policy: &policy };
+                let blocks = &this.blocks;
+                let mut files = SqlFiles { conn, sealing, lock: false, hints: &hints, blocks, policy: &policy };
                 let known = files.filed(&records).await?;
                 let mut pairs = files.pairs(&records).await?;
                 pairs.retain(|(a, b)| a < b && records.contains(a) && records.contains(b));

@@ -26,9 +26,11 @@ use crate::{
 };
 
 /// How many records one step takes: a tenth of a second in which the tenant's other records wait.
-const STEP: u32 = 64;
+const STEP: u32 = 128;
 /// For how long somebody who says nothing keeps a tenant.
 const LEASE: Duration = Duration::from_secs(30);
+/// Who keeps a tenant while records come of which none is compared yet.
+const LOAD: &str = "load";
 
 /// What a step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,14 +62,30 @@ struct Todo {
 
 /// Asks that records be filed: those that are not, or all of them (`whole`).
 pub(crate) async fn ask(tx: &Tx, tenant: &Tenant, whole: bool) -> Result<(), Fault> {
+    begin_anew(tx, tenant, (whole, "", 0)).await
+}
+
+/// Asks that those records be filed that are not, some time after the last of them came.
+pub(in crate::store) async fn put_off(tx: &Tx, tenant: &Tenant) -> Result<(), Fault> {
+    begin_anew(tx, tenant, (false, LOAD, lease(tx))).await
+}
+
+async fn begin_anew(tx: &Tx, tenant: &Tenant, (whole, owner, until): (bool, &str, i64)) -> Result<(), Fault> {
     let mut params = Params::of(tx.dialect(), tenant);
-    let whole = params.add(i32::from(whole));
+    let (whole, owner, until) = (params.add(i32::from(whole)), params.add(owner), params.add(until));
     let sql = format!(
-        "INSERT INTO match_refile (tenant, whole, stage, done, owner, lease_until) VALUES ($1, {whole}, 'file', 0, '', 0) \
-         ON CONFLICT (tenant) DO UPDATE SET stage = 'file', after = NULL, done = 0, \
+        "INSERT INTO match_refile (tenant, whole, stage, done, owner, lease_until) \
+         VALUES ($1, {whole}, 'file', 0, {owner}, {until}) \
+         ON CONFLICT (tenant) DO UPDATE SET stage = 'file', after = NULL, done = 0, owner = excluded.owner, \
+         lease_until = excluded.lease_until, \
          whole = CASE WHEN excluded.whole > match_refile.whole THEN excluded.whole ELSE match_refile.whole END"
     );
     tx.conn().run(&sql, params.values()).await.map(drop)
+}
+
+/// Until when somebody who says something now keeps a tenant.
+fn lease(tx: &Tx) -> i64 {
+    tx.now().micros().saturating_add(i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX / 4))
 }
 
 impl SqlCustomers {
@@ -87,6 +105,7 @@ impl SqlCustomers {
 
     /// Files or clusters the next records of a tenant, in the name of `owner`.
     pub(crate) async fn refile(&self, tenant: &Tenant, policy: Arc<Policy>, owner: &str) -> Result<Step, Fault> {
+        self.blocks.ready(tenant).await?;
         let work = Arc::new((self.clone(), tenant.clone(), policy, owner.to_owned(), Hints::default()));
         let written = self.store.write(move |tx| {
             let work = work.clone();
@@ -113,8 +132,11 @@ impl Stepping<'_> {
 
     async fn step(&self, owner: &str) -> Result<(Step, Vec<CustomerId>), Fault> {
         lock(self.tx.conn(), self.tenant).await?;
-        let sql = "SELECT whole, stage, after, done, owner, lease_until FROM match_refile WHERE tenant = $1";
-        let Some(row) = self.tx.conn().row(sql, self.params().values()).await? else {
+        // Who puts it off does not hold the tenant's lock.
+        let lock = if self.tx.dialect() == data::Dialect::Postgres { " FOR UPDATE" } else { "" };
+        let sql =
+            format!("SELECT whole, stage, after, done, owner, lease_until FROM match_refile WHERE tenant = $1{lock}");
+        let Some(row) = self.tx.conn().row(&sql, self.params().values()).await? else {
             return Ok((Step::Nothing, Vec::new()));
         };
         let done = column::<i64>(&row, 3)?.max(0).unsigned_abs();
@@ -147,7 +169,8 @@ impl Stepping<'_> {
         };
         let sql = if todo.files {
             format!(
-                "SELECT w.id, EXISTS (SELECT 1 FROM match_record m WHERE m.tenant = $1 AND m.record = w.id) FROM \
+                "SELECT w.id, EXISTS \
+                 (SELECT 1 FROM match_record m WHERE m.tenant = $1 AND m.record = w.id AND m.number IS NOT NULL) FROM \
                  (SELECT r.id FROM record r WHERE r.tenant = $1{} ORDER BY r.id LIMIT {STEP}) w ORDER BY w.id",
                 after("r.id", &mut params)
             )
@@ -173,7 +196,7 @@ impl Stepping<'_> {
     }
 
     async fn note(&self, owner: &str, stage: &str, after: Option<RecordId>, done: u64) -> Result<(), Fault> {
-        let until = self.tx.now().micros().saturating_add(i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX / 4));
+        let until = lease(self.tx);
         let mut params = self.params();
         let (stage, after) = (params.add(stage), params.add(after.map(RecordId::uuid)));
         let (done, owner) = (params.add(i64::try_from(done).unwrap_or(i64::MAX)), params.add(owner));
@@ -201,7 +224,8 @@ impl Stepping<'_> {
 
     fn files(&self) -> SqlFiles<'_> {
         let lock = self.tx.dialect() == data::Dialect::Postgres;
-        SqlFiles { conn: self.tx.conn(), sealing: self.sealing(), lock, hints: self.hints, policy: self.policy }
+        let (conn, sealing, blocks) = (self.tx.conn(), self.sealing(), &self.this.blocks);
+        SqlFiles { conn, sealing, lock, hints: self.hints, blocks, policy: self.policy }
     }
 
     async fn file(&self, records: &[RecordId]) -> Result<(), Fault> {

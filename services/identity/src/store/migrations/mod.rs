@@ -9,7 +9,8 @@
 //! | `evidence` | each edge between a record and an identifier |
 //! | `cannot_link` | each pair of ids that must not become one customer |
 //! | `identity_policy` | each tenant that has decided anything about identity |
-//! | `match_record`, `match_key` | each record that is compared, and each key under which it is filed |
+//! | `match_record` | each record that is compared, with the keys under which it is filed |
+//! | `match_filing` | each tenant: how often a record was filed |
 //! | `match_pair` | each edge of probabilistic evidence, from either side |
 //! | `match_candidate` | each pair of the review queue |
 //! | `matcher` | each trained model |
@@ -50,6 +51,7 @@ mod m20260201_000305_matcher;
 mod m20260201_000306_match_refile;
 mod m20260201_000401_relation;
 mod m20260201_000402_search;
+mod m20260301_000501_match_filing;
 
 /// In the order in which they are applied.
 pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
@@ -75,6 +77,7 @@ pub(crate) fn all() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20260201_000306_match_refile::Migration),
         Box::new(m20260201_000401_relation::Migration),
         Box::new(m20260201_000402_search::Migration),
+        Box::new(m20260301_000501_match_filing::Migration),
     ]
 }
 
