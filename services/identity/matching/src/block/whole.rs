@@ -1,0 +1,195 @@
+//! The blocks of a whole corpus: which keys are too common, and which pairs share a key.
+
+use std::collections::BTreeSet;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{Key, Rule, refined_keys};
+use crate::corpus::{Corpus, RecordIndex};
+
+/// Blocks larger than this are refined: pairs then grow with the records, and not with their square.
+pub const LARGEST_BLOCK: usize = 50;
+
+/// The stop keys of a corpus: keys that more than `largest` records share, refined ones among them.
+pub fn stop_keys(corpus: &Corpus, largest: usize) -> BTreeSet<Key> {
+    let raw = Filed::new(corpus, &|_| false);
+    let stop = raw.commoner_than(largest);
+    // Refined keys can be too common as well. No other key becomes more common by refining.
+    let mut refined = Filed::default();
+    let mut buffer = Vec::new();
+    for index in corpus.indices().filter(|index| raw.of(*index).iter().any(|key| stop.contains(key))) {
+        refined_keys(corpus, &|key| stop.contains(&key), index, &mut buffer);
+        buffer.retain(|key| Rule::of(*key) == Some(Rule::Refined));
+        refined.file(&buffer);
+    }
+    stop.into_iter().chain(refined.commoner_than(largest)).collect()
+}
+
+/// The keys of records, one record after the other.
+struct Filed {
+    keys: Vec<Key>,
+    offsets: Vec<u32>,
+}
+
+impl Default for Filed {
+    fn default() -> Filed {
+        Filed { keys: Vec::new(), offsets: vec![0] }
+    }
+}
+
+impl Filed {
+    fn new(corpus: &Corpus, is_stop: &impl Fn(Key) -> bool) -> Filed {
+        let mut filed = Filed::default();
+        let mut buffer = Vec::new();
+        for index in corpus.indices() {
+            refined_keys(corpus, is_stop, index, &mut buffer);
+            filed.file(&buffer);
+        }
+        filed
+    }
+
+    fn file(&mut self, keys: &[Key]) {
+        self.keys.extend_from_slice(keys);
+        self.offsets.push(self.keys.len() as u32);
+    }
+
+    fn of(&self, index: RecordIndex) -> &[Key] {
+        let at = index as usize;
+        &self.keys[self.offsets[at] as usize..self.offsets[at + 1] as usize]
+    }
+
+    /// Keeps the keys that are `wanted`.
+    fn retain(&mut self, wanted: impl Fn(Key) -> bool) {
+        let (mut from, mut kept) = (0, 0);
+        for end in &mut self.offsets[1..] {
+            for at in from..*end as usize {
+                if wanted(self.keys[at]) {
+                    self.keys[kept] = self.keys[at];
+                    kept += 1;
+                }
+            }
+            from = *end as usize;
+            *end = kept as u32;
+        }
+        self.keys.truncate(kept);
+        self.keys.shrink_to_fit();
+    }
+
+    /// The keys that more than `most` records share.
+    fn commoner_than(&self, most: usize) -> FxHashSet<Key> {
+        let tally = Tally::of(&self.keys);
+        let mut candidates: Vec<Key> = self.keys.iter().copied().filter(|key| tally.may_exceed(*key, most)).collect();
+        candidates.sort_unstable();
+        candidates.chunk_by(|a, b| a == b).filter(|block| block.len() > most).map(|block| block[0]).collect()
+    }
+}
+
+/// Counts keys roughly, keys that share a place together: a count is never too small. Most keys are one record's alone,
+/// and need not be sorted to know it.
+struct Tally(Vec<u8>);
+
+impl Tally {
+    fn of(keys: &[Key]) -> Tally {
+        let mut tally = Tally(vec![0; (2 * keys.len()).next_power_of_two()]);
+        for key in keys {
+            let place = tally.place(*key);
+            tally.0[place] = tally.0[place].saturating_add(1);
+        }
+        tally
+    }
+
+    /// Whether a key may occur more than `most` times; `false` is certain.
+    fn may_exceed(&self, key: Key, most: usize) -> bool {
+        let count = self.0[self.place(key)];
+        count == u8::MAX || usize::from(count) > most
+    }
+
+    /// All bits of a key below its rule are mixed well.
+    fn place(&self, key: Key) -> usize {
+        (key ^ key >> 53) as usize & (self.0.len() - 1)
+    }
+}
+
+/// What blocking a whole corpus found, rule by rule: blocks, pairs and what was too common.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BlockingReport {
+    /// By rule: how many blocks of two or more, and how many pairs they hold, pairs in several blocks counted once.
+    pub rules: Vec<(Rule, u64, u64)>,
+    pub pairs: u64,
+    /// Keys that were refined or dropped.
+    pub stop_keys: usize,
+}
+
+/// The blocks of a whole corpus.
+pub struct Blocks {
+    /// Keys that records share, by record.
+    filed: Filed,
+    /// Records by key.
+    members: Vec<(Key, RecordIndex)>,
+    stop_keys: usize,
+}
+
+impl Blocks {
+    pub fn new(corpus: &Corpus, stop_keys: &BTreeSet<Key>) -> Blocks {
+        let is_stop: FxHashSet<Key> = stop_keys.iter().copied().collect();
+        let mut filed = Filed::new(corpus, &|key| is_stop.contains(&key));
+        let tally = Tally::of(&filed.keys);
+        filed.retain(|key| tally.may_exceed(key, 1));
+        drop(tally);
+        let mut members = Vec::with_capacity(filed.keys.len());
+        for index in corpus.indices() {
+            members.extend(filed.of(index).iter().map(|key| (*key, index)));
+        }
+        members.sort_unstable();
+        Blocks { filed, members, stop_keys: stop_keys.len() }
+    }
+
+    /// Calls `visit` once for every pair of records that share a key.
+    pub fn for_each_pair(&self, visit: impl FnMut(RecordIndex, RecordIndex)) -> BlockingReport {
+        self.for_some_pairs(|_, _| true, visit)
+    }
+
+    /// Calls `visit` once for every pair of records that share a key and that are `wanted`.
+    pub fn for_some_pairs(
+        &self,
+        wanted: impl Fn(RecordIndex, RecordIndex) -> bool,
+        mut visit: impl FnMut(RecordIndex, RecordIndex),
+    ) -> BlockingReport {
+        let mut by_rule: FxHashMap<u64, (u64, u64)> = FxHashMap::default();
+        for block in self.members.chunk_by(|a, b| a.0 == b.0).filter(|block| block.len() > 1) {
+            let key = block[0].0;
+            let entry = by_rule.entry(key >> 56).or_default();
+            entry.0 += 1;
+            for (at, (_, a)) in block.iter().enumerate() {
+                for (_, b) in &block[at + 1..] {
+                    // A pair belongs to the first key that it shares.
+                    if wanted(*a, *b) && self.first_shared(*a, *b) == key {
+                        entry.1 += 1;
+                        visit(*a, *b);
+                    }
+                }
+            }
+        }
+        let rules: Vec<(Rule, u64, u64)> = Rule::ALL
+            .into_iter()
+            .filter_map(|rule| by_rule.get(&(rule as u64)).map(|(blocks, pairs)| (rule, *blocks, *pairs)))
+            .collect();
+        BlockingReport { pairs: rules.iter().map(|(_, _, pairs)| pairs).sum(), rules, stop_keys: self.stop_keys }
+    }
+
+    /// How many pairs there are, those in several blocks counted in each.
+    pub fn pairs_at_most(&self) -> u64 {
+        self.members.chunk_by(|a, b| a.0 == b.0).map(|block| (block.len() * (block.len() - 1) / 2) as u64).sum()
+    }
+
+    fn first_shared(&self, a: RecordIndex, b: RecordIndex) -> Key {
+        let (mut xs, mut ys) = (self.filed.of(a), self.filed.of(b));
+        while let ([x, rest_x @ ..], [y, rest_y @ ..]) = (xs, ys) {
+            if x == y {
+                return *x;
+            }
+            if x < y { xs = rest_x } else { ys = rest_y }
+        }
+        0
+    }
+}
