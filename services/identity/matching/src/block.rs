@@ -144,10 +144,9 @@ fn raw_keys(corpus: &Corpus, person: &Person, keys: &mut Vec<Key>) {
         keys.push(Rule::BirthDate.key(u64::from(date.year()) << 16 | u64::from(low) << 8 | u64::from(high)));
     }
     for organisation in person.organisations.of(&corpus.organisations) {
-        let word = lexicons.texts.word(*organisation);
-        keys.push(Rule::Organisation.key(word.sound));
-        for part in lexicons.texts.parts(word).iter().filter(|part| lexicons.texts.word(**part).bytes().len() >= 4) {
-            keys.push(Rule::Organisation.key(lexicons.texts.word(*part).sound));
+        keys.push(Rule::Organisation.key(lexicons.texts.sound(*organisation)));
+        for part in lexicons.texts.parts(*organisation).iter().filter(|part| lexicons.texts.sketch(**part).len() >= 4) {
+            keys.push(Rule::Organisation.key(lexicons.texts.sound(*part)));
         }
     }
     for address in person.addresses.of(&corpus.addresses) {
@@ -181,7 +180,7 @@ const FORMALS: usize = 4;
 
 fn name_keys(corpus: &Corpus, person: &Person, given: Term, surname: Term, keys: &mut Vec<Key>) {
     let lexicon = &corpus.lexicons.names;
-    let sound = |term: Term| if term == NONE || lexicon.word(term).is_initial() { 0 } else { lexicon.word(term).sound };
+    let sound = |term: Term| if lexicon.sketch(term).len() < 2 { 0 } else { lexicon.sound(term) };
     let (given_sound, surname_sound) = (sound(given), sound(surname));
     let date = person.birth_date;
     let day = u64::from(date.month()) << 5 | u64::from(date.day());
@@ -229,7 +228,7 @@ fn name_keys(corpus: &Corpus, person: &Person, given: Term, surname: Term, keys:
         }
     }
     if surname_sound != 0 && given != NONE {
-        let initial = u64::from(lexicon.word(given).bytes()[0]);
+        let initial = lexicon.sketch(given).first();
         for address in person.addresses.of(&corpus.addresses).iter().filter(|address| address.locality != NONE) {
             let place = corpus.lexicons.places.word(address.locality).hash;
             keys.push(Rule::NameLocality.key(mix(surname_sound) ^ place ^ initial));

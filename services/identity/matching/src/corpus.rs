@@ -306,7 +306,7 @@ impl Corpus {
         let mut pairs = Vec::new();
         for person in &self.people {
             let surname = person.names.of(&self.names).first().map_or(NONE, |name| name.surname);
-            let surname = self.lexicons.names.word(surname).sound;
+            let surname = self.lexicons.names.sound(surname);
             let mut push = |term: Term| {
                 if term != NONE {
                     pairs.push((self.value_hash(field, term), surname));

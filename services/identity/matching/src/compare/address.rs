@@ -6,7 +6,6 @@ use crate::{
     frequency::Field,
     level::{Comparison, MISSING, address},
     lexicon::{Lexicon, NONE, Term},
-    similarity::{jaro_winkler, may_reach, within_one_edit},
     weight::Weight,
 };
 
@@ -105,18 +104,16 @@ fn likeness(lexicon: &Lexicon, x: Term, y: Term) -> Likeness {
     if x == y {
         return Likeness::Same;
     }
-    let (a, b) = (lexicon.word(x), lexicon.word(y));
-    let digits = a.bytes().iter().chain(b.bytes()).all(u8::is_ascii_digit);
-    let near = if digits {
-        a.bytes().len().max(b.bytes().len()) > 2 && within_one_edit(a.bytes(), b.bytes())
+    let (a, b) = (lexicon.sketch(x), lexicon.sketch(y));
+    let near = if a.is_digits() && b.is_digits() {
+        a.len().max(b.len()) > 2 && lexicon.within_one_edit(x, y)
     } else {
         // One place within the other: `salem` and `west salem`.
-        let (xs, ys) = (lexicon.parts(a), lexicon.parts(b));
-        xs.contains(&y)
-            || ys.contains(&x)
-            || (a.bytes().len().min(b.bytes().len()) >= 4 && within_one_edit(a.bytes(), b.bytes()))
-            || (may_reach((a.bytes(), a.letters), (b.bytes(), b.letters), NEAR)
-                && jaro_winkler(a.bytes(), b.bytes()) >= NEAR)
+        let within = |x: Term, y: Term| lexicon.sketch(y).is_several() && lexicon.parts(y).contains(&x);
+        within(x, y)
+            || within(y, x)
+            || (a.len().min(b.len()) >= 4 && lexicon.within_one_edit(x, y))
+            || lexicon.reaches(x, y, NEAR)
     };
     if near { Likeness::Near } else { Likeness::Other }
 }
