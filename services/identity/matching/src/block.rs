@@ -145,7 +145,7 @@ fn raw_keys(corpus: &Corpus, person: &Person, keys: &mut Vec<Key>) {
     }
     for organisation in person.organisations.of(&corpus.organisations) {
         keys.push(Rule::Organisation.key(lexicons.texts.sound(*organisation)));
-        for part in lexicons.texts.parts(*organisation).iter().filter(|part| lexicons.texts.sketch(**part).len() >= 4) {
+        for part in lexicons.texts.parts(*organisation).iter().filter(|part| lexicons.texts.sketch(**part).length() >= 4) {
             keys.push(Rule::Organisation.key(lexicons.texts.sound(*part)));
         }
     }
@@ -180,7 +180,7 @@ const FORMALS: usize = 4;
 
 fn name_keys(corpus: &Corpus, person: &Person, given: Term, surname: Term, keys: &mut Vec<Key>) {
     let lexicon = &corpus.lexicons.names;
-    let sound = |term: Term| if lexicon.sketch(term).len() < 2 { 0 } else { lexicon.sound(term) };
+    let sound = |term: Term| if lexicon.sketch(term).length() < 2 { 0 } else { lexicon.sound(term) };
     let (given_sound, surname_sound) = (sound(given), sound(surname));
     let date = person.birth_date;
     let day = u64::from(date.month()) << 5 | u64::from(date.day());

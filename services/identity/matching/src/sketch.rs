@@ -44,16 +44,16 @@ impl Sketch {
     }
 
     #[inline]
-    pub fn len(self) -> u32 {
+    pub fn length(self) -> u32 {
         (self.0 >> LENGTH) as u32 & 63
     }
     #[inline]
-    pub fn is_empty(self) -> bool {
-        self.len() == 0
+    pub fn bits(self) -> u64 {
+        self.0
     }
     #[inline]
     pub fn is_initial(self) -> bool {
-        self.len() == 1
+        self.length() == 1
     }
     #[inline]
     pub fn is_digits(self) -> bool {
@@ -90,13 +90,13 @@ impl Sketch {
     /// Whether one edit may make one into the other; `false` is certain. An edit takes one letter and brings another.
     #[inline]
     pub fn may_be_one_edit_from(self, other: Sketch) -> bool {
-        self.len().abs_diff(other.len()) <= 1 && ((self.0 ^ other.0) & LETTERS).count_ones() <= 2
+        self.length().abs_diff(other.length()) <= 1 && ((self.0 ^ other.0) & LETTERS).count_ones() <= 2
     }
 
     /// Whether one may be the end of the other; `false` is certain.
     #[inline]
     pub fn may_end(self, other: Sketch) -> bool {
-        let (short, long) = if self.len() <= other.len() { (self, other) } else { (other, self) };
+        let (short, long) = if self.length() <= other.length() { (self, other) } else { (other, self) };
         short.0 & !long.0 & LETTERS == 0
     }
 
@@ -104,7 +104,7 @@ impl Sketch {
     /// alone is a letter that cannot be common.
     #[inline]
     pub fn may_reach(self, other: Sketch, least: i32) -> bool {
-        let (la, lb) = (self.len() as i32, other.len() as i32);
+        let (la, lb) = (self.length() as i32, other.length() as i32);
         let alone = |a: Sketch, b: Sketch| (a.0 & !b.0 & LETTERS).count_ones() as i32;
         let common = (la - alone(self, other)).min(lb - alone(other, self));
         if common <= 0 {

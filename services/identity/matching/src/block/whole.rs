@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use super::{Key, Rule, refined_keys};
 use crate::corpus::{Corpus, RecordIndex};
@@ -75,6 +75,16 @@ impl Filed {
         self.keys.shrink_to_fit();
     }
 
+    /// Keys with their records, ascending.
+    fn by_key(&self) -> Vec<(Key, RecordIndex)> {
+        let mut members = Vec::with_capacity(self.keys.len());
+        for index in 0..self.offsets.len() as RecordIndex - 1 {
+            members.extend(self.of(index).iter().map(|key| (*key, index)));
+        }
+        members.sort_unstable();
+        members
+    }
+
     /// The keys that more than `most` records share.
     fn commoner_than(&self, most: usize) -> FxHashSet<Key> {
         let tally = Tally::of(&self.keys);
@@ -120,12 +130,15 @@ pub struct BlockingReport {
     pub stop_keys: usize,
 }
 
-/// The blocks of a whole corpus.
+/// The blocks of a whole corpus, numbered in the order of their keys.
 pub struct Blocks {
-    /// Keys that records share, by record.
-    filed: Filed,
-    /// Records by key.
-    members: Vec<(Key, RecordIndex)>,
+    /// Members of all blocks, one block after the other.
+    members: Vec<RecordIndex>,
+    /// Where each block begins, and the rule behind it.
+    blocks: Vec<(u32, u8)>,
+    /// The blocks of all records, one record after the other.
+    memberships: Vec<u32>,
+    offsets: Vec<u32>,
     stop_keys: usize,
 }
 
@@ -136,12 +149,46 @@ impl Blocks {
         let tally = Tally::of(&filed.keys);
         filed.retain(|key| tally.may_exceed(key, 1));
         drop(tally);
-        let mut members = Vec::with_capacity(filed.keys.len());
-        for index in corpus.indices() {
-            members.extend(filed.of(index).iter().map(|key| (*key, index)));
+        Blocks::of(filed, stop_keys.len())
+    }
+
+    /// The blocks that have a record in them that was drawn.
+    pub(crate) fn around(corpus: &Corpus, stop_keys: &BTreeSet<Key>, drawn: &[bool]) -> Blocks {
+        let is_stop: FxHashSet<Key> = stop_keys.iter().copied().collect();
+        let mut filed = Filed::new(corpus, &|key| is_stop.contains(&key));
+        let drawn = corpus.indices().filter(|index| drawn[*index as usize]);
+        let theirs: FxHashSet<Key> = drawn.flat_map(|index| filed.of(index)).copied().collect();
+        filed.retain(|key| theirs.contains(&key));
+        Blocks::of(filed, stop_keys.len())
+    }
+
+    fn of(filed: Filed, stop_keys: usize) -> Blocks {
+        let by_key = filed.by_key();
+        let Filed { keys, mut offsets } = filed;
+        let mut memberships = vec![0; keys.len()];
+        drop(keys);
+        let mut next = offsets.clone();
+        let (mut members, mut blocks) = (Vec::with_capacity(by_key.len()), Vec::new());
+        for block in by_key.chunk_by(|a, b| a.0 == b.0).filter(|block| block.len() > 1) {
+            for (_, index) in block {
+                let place = &mut next[*index as usize];
+                memberships[*place as usize] = blocks.len() as u32;
+                *place += 1;
+            }
+            blocks.push((members.len() as u32, (block[0].0 >> 56) as u8));
+            members.extend(block.iter().map(|(_, index)| *index));
         }
-        members.sort_unstable();
-        Blocks { filed, members, stop_keys: stop_keys.len() }
+        // Places that were meant for keys that nobody shares are empty.
+        let mut kept = 0;
+        for (offset, end) in offsets.iter_mut().zip(next) {
+            let place = *offset as usize..end as usize;
+            let length = place.len();
+            *offset = kept as u32;
+            memberships.copy_within(place, kept);
+            kept += length;
+        }
+        memberships.truncate(kept);
+        Blocks { members, blocks, memberships, offsets, stop_keys }
     }
 
     /// Calls `visit` once for every pair of records that share a key.
@@ -150,46 +197,68 @@ impl Blocks {
     }
 
     /// Calls `visit` once for every pair of records that share a key and that are `wanted`.
+    ///
+    /// A block's turn comes with its first record: what was looked at for one block is near at hand for the next.
     pub fn for_some_pairs(
         &self,
         wanted: impl Fn(RecordIndex, RecordIndex) -> bool,
         mut visit: impl FnMut(RecordIndex, RecordIndex),
     ) -> BlockingReport {
-        let mut by_rule: FxHashMap<u64, (u64, u64)> = FxHashMap::default();
-        for block in self.members.chunk_by(|a, b| a.0 == b.0).filter(|block| block.len() > 1) {
-            let key = block[0].0;
-            let entry = by_rule.entry(key >> 56).or_default();
-            entry.0 += 1;
-            for (at, (_, a)) in block.iter().enumerate() {
-                for (_, b) in &block[at + 1..] {
-                    // A pair belongs to the first key that it shares.
-                    if wanted(*a, *b) && self.first_shared(*a, *b) == key {
-                        entry.1 += 1;
-                        visit(*a, *b);
+        let mut by_rule = [(0, 0); Rule::ALL.len() + 1];
+        for first in 0..self.offsets.len() - 1 {
+            for number in self.blocks_of(first as RecordIndex) {
+                let block = self.members_of(*number as usize);
+                if block[0] != first as RecordIndex {
+                    continue;
+                }
+                let (blocks, pairs) = &mut by_rule[usize::from(self.blocks[*number as usize].1)];
+                *blocks += 1;
+                for (at, a) in block.iter().enumerate() {
+                    for b in &block[at + 1..] {
+                        // A pair belongs to the first block that it shares.
+                        if wanted(*a, *b) && self.first_shared(*a, *b) == Some(*number) {
+                            *pairs += 1;
+                            visit(*a, *b);
+                        }
                     }
                 }
             }
         }
         let rules: Vec<(Rule, u64, u64)> = Rule::ALL
             .into_iter()
-            .filter_map(|rule| by_rule.get(&(rule as u64)).map(|(blocks, pairs)| (rule, *blocks, *pairs)))
+            .map(|rule| (rule, by_rule[rule as usize].0, by_rule[rule as usize].1))
+            .filter(|(_, blocks, _)| *blocks > 0)
             .collect();
         BlockingReport { pairs: rules.iter().map(|(_, _, pairs)| pairs).sum(), rules, stop_keys: self.stop_keys }
     }
 
     /// How many pairs there are, those in several blocks counted in each.
     pub fn pairs_at_most(&self) -> u64 {
-        self.members.chunk_by(|a, b| a.0 == b.0).map(|block| (block.len() * (block.len() - 1) / 2) as u64).sum()
+        let sizes = (0..self.blocks.len()).map(|number| self.members_of(number).len());
+        sizes.map(|size| (size * (size - 1) / 2) as u64).sum()
     }
 
-    fn first_shared(&self, a: RecordIndex, b: RecordIndex) -> Key {
-        let (mut xs, mut ys) = (self.filed.of(a), self.filed.of(b));
-        while let ([x, rest_x @ ..], [y, rest_y @ ..]) = (xs, ys) {
+    fn members_of(&self, number: usize) -> &[RecordIndex] {
+        let end = self.blocks.get(number + 1).map_or(self.members.len(), |(start, _)| *start as usize);
+        &self.members[self.blocks[number].0 as usize..end]
+    }
+
+    fn blocks_of(&self, index: RecordIndex) -> &[u32] {
+        let at = index as usize;
+        &self.memberships[self.offsets[at] as usize..self.offsets[at + 1] as usize]
+    }
+
+    /// The first block of both. Steps are taken without branches: which list is behind cannot be foretold.
+    fn first_shared(&self, a: RecordIndex, b: RecordIndex) -> Option<u32> {
+        let (xs, ys) = (self.blocks_of(a), self.blocks_of(b));
+        let (mut at_x, mut at_y) = (0, 0);
+        while let (Some(x), Some(y)) = (xs.get(at_x), ys.get(at_y)) {
             if x == y {
-                return *x;
+                return Some(*x);
             }
-            if x < y { xs = rest_x } else { ys = rest_y }
+            at_x += usize::from(x < y);
+            at_y += usize::from(y < x);
         }
-        0
+        None
     }
 }

@@ -4,8 +4,9 @@ use super::{Context, Found};
 use crate::{
     corpus::{AddressRow, Corpus},
     frequency::Field,
-    level::{Comparison, MISSING, address},
+    level::{Comparison, Level, MISSING, address},
     lexicon::{Lexicon, NONE, Term},
+    model::Weights,
     weight::Weight,
 };
 
@@ -20,7 +21,24 @@ pub(super) fn compare(context: Context<'_>, xs: &[AddressRow], ys: &[AddressRow]
     best
 }
 
+/// What no two addresses exceed.
+pub(super) fn at_most(corpus: &Corpus, weights: &Weights) -> Weight {
+    let rarest = |field: Field| (corpus.surprises.rarest(field) - weights.usual(field)).max(Weight::ZERO);
+    let (premise, area) = (rarest(Field::Premise), rarest(Field::Locality).max(rarest(Field::Postcode)));
+    let levels = 0..Comparison::Address.levels().len() as Level;
+    let most = levels.map(|level| {
+        let adjustment = match address::premise(level) {
+            address::PREMISE_EXACT => premise,
+            address::PREMISE_SIMILAR => Weight::ZERO,
+            _ => area,
+        };
+        weights.of(Comparison::Address, level) + adjustment
+    });
+    most.fold(Weight::ZERO, Weight::max)
+}
+
 fn pair(context: Context<'_>, x: &AddressRow, y: &AddressRow) -> Found {
+    context.corpus.look_at_addresses(x, y);
     let premise = premise(context.corpus, x, y);
     let (area, agreed) = area(context.corpus, x, y);
     let level = address::level(premise, area);
@@ -106,13 +124,13 @@ fn likeness(lexicon: &Lexicon, x: Term, y: Term) -> Likeness {
     }
     let (a, b) = (lexicon.sketch(x), lexicon.sketch(y));
     let near = if a.is_digits() && b.is_digits() {
-        a.len().max(b.len()) > 2 && lexicon.within_one_edit(x, y)
+        a.length().max(b.length()) > 2 && lexicon.within_one_edit(x, y)
     } else {
         // One place within the other: `salem` and `west salem`.
         let within = |x: Term, y: Term| lexicon.sketch(y).is_several() && lexicon.parts(y).contains(&x);
         within(x, y)
             || within(y, x)
-            || (a.len().min(b.len()) >= 4 && lexicon.within_one_edit(x, y))
+            || (a.length().min(b.length()) >= 4 && lexicon.within_one_edit(x, y))
             || lexicon.reaches(x, y, NEAR)
     };
     if near { Likeness::Near } else { Likeness::Other }

@@ -28,7 +28,7 @@ pub(super) fn emails(context: Context<'_>, xs: &[EmailRow], ys: &[EmailRow]) -> 
 
 fn email(context: Context<'_>, lexicon: &Lexicon, x: &EmailRow, y: &EmailRow) -> Found {
     let slip = lexicon.within_one_edit(x.whole, y.whole);
-    let dropped = slip && lexicon.sketch(x.whole).len() != lexicon.sketch(y.whole).len();
+    let dropped = slip && lexicon.sketch(x.whole).length() != lexicon.sketch(y.whole).length();
     // Numbers in an address tell people of one name apart: a slip is one of letters.
     let numbers = |term: Term| {
         let digits = lexicon.word(term).bytes().iter().filter(|b| b.is_ascii_digit());
@@ -76,9 +76,9 @@ fn phone_level(lexicon: &Lexicon, x: Term, y: Term) -> Level {
     }
     let (a, b) = (lexicon.sketch(x), lexicon.sketch(y));
     let ends = |x: Term, y: Term| lexicon.word(y).bytes().ends_with(lexicon.word(x).bytes());
-    if a.len().min(b.len()) >= SUBSCRIBER && a.may_end(b) && (ends(x, y) || ends(y, x)) {
+    if a.length().min(b.length()) >= SUBSCRIBER && a.may_end(b) && (ends(x, y) || ends(y, x)) {
         phone::SUFFIX
-    } else if a.len() >= SUBSCRIBER && lexicon.within_one_edit(x, y) {
+    } else if a.length() >= SUBSCRIBER && lexicon.within_one_edit(x, y) {
         phone::CLOSE
     } else {
         phone::DIFFERENT
@@ -109,7 +109,7 @@ pub(super) fn identifier_level(corpus: &Corpus, xs: &[IdentifierRow], ys: &[Iden
         for y in ys.iter().filter(|y| y.namespace == x.namespace) {
             let level = if x.value == y.value {
                 identifier::EXACT
-            } else if lexicon.sketch(x.value).len() >= 5 && lexicon.within_one_edit(x.value, y.value) {
+            } else if lexicon.sketch(x.value).length() >= 5 && lexicon.within_one_edit(x.value, y.value) {
                 identifier::CLOSE
             } else {
                 identifier::DIFFERENT

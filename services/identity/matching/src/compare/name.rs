@@ -136,7 +136,7 @@ pub fn level(lexicon: &Lexicon, x: Term, y: Term, given: bool) -> Level {
         return if alike { name::SIMILAR } else { name::DIFFERENT };
     }
     let similarity = jaro_winkler(lexicon.word(x).bytes(), lexicon.word(y).bytes());
-    if similarity >= CLOSE || (a.len().min(b.len()) >= 4 && lexicon.within_one_edit(x, y)) {
+    if similarity >= CLOSE || (a.length().min(b.length()) >= 4 && lexicon.within_one_edit(x, y)) {
         name::CLOSE
     } else if alike {
         name::SIMILAR

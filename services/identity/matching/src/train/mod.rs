@@ -94,7 +94,7 @@ fn coverage(model: &Model, corpus: &Corpus) -> Weight {
 }
 
 /// About so many records show whether it is worth the time to match all of them.
-const SHOWN: u64 = 5_000;
+const SHOWN: u64 = 2_500;
 
 /// Whether far more records have nobody than [`COVERED`] allows: certain of a sample, which it takes no clusters to see.
 fn many_are_alone(model: &Model, corpus: &Corpus) -> bool {
@@ -108,8 +108,8 @@ fn many_are_alone(model: &Model, corpus: &Corpus) -> bool {
     let scorer = Scorer::new(corpus, &weights);
     let mut alone = drawn.clone();
     let pairs = |a: RecordIndex, b: RecordIndex| drawn[a as usize] || drawn[b as usize];
-    Blocks::new(corpus, &model.stop_keys).for_some_pairs(pairs, |a, b| {
-        if (alone[a as usize] || alone[b as usize]) && scorer.score(a, b) >= model.thresholds.merge {
+    Blocks::around(corpus, &model.stop_keys, &drawn).for_some_pairs(pairs, |a, b| {
+        if (alone[a as usize] || alone[b as usize]) && scorer.score_from(a, b, model.thresholds.merge).is_some() {
             (alone[a as usize], alone[b as usize]) = (false, false);
         }
     });
