@@ -145,7 +145,9 @@ fn raw_keys(corpus: &Corpus, person: &Person, keys: &mut Vec<Key>) {
     }
     for organisation in person.organisations.of(&corpus.organisations) {
         keys.push(Rule::Organisation.key(lexicons.texts.sound(*organisation)));
-        for part in lexicons.texts.parts(*organisation).iter().filter(|part| lexicons.texts.sketch(**part).length() >= 4) {
+        for part in
+            lexicons.texts.parts(*organisation).iter().filter(|part| lexicons.texts.sketch(**part).length() >= 4)
+        {
             keys.push(Rule::Organisation.key(lexicons.texts.sound(*part)));
         }
     }

@@ -166,39 +166,6 @@ impl Corpus {
         &self.people[index as usize]
     }
 
-    /// Reads what comparing two records reads first. It lies scattered, and waiting for all of it at once takes a fraction
-    /// of the time of waiting for one after the other.
-    #[inline]
-    pub(crate) fn look_at(&self, x: &Person, y: &Person) {
-        let Lexicons { names, emails, phones, .. } = &self.lexicons;
-        let mut seen = 0;
-        for person in [x, y] {
-            if let [row, ..] = person.names.of(&self.names) {
-                seen |= names.sketch(row.given).bits() | names.sketch(row.surname).bits();
-            }
-            if let [row, ..] = person.emails.of(&self.emails) {
-                seen |= emails.sketch(row.whole).bits() | emails.sketch(row.local).bits();
-            }
-            if let [phone, ..] = person.phones.of(&self.phones) {
-                seen |= phones.sketch(*phone).bits();
-            }
-        }
-        std::hint::black_box(seen);
-    }
-
-    /// The same for addresses, which are often not looked at.
-    #[inline]
-    pub(crate) fn look_at_addresses(&self, x: &AddressRow, y: &AddressRow) {
-        let Lexicons { streets, places, codes, .. } = &self.lexicons;
-        let seen = [x, y].map(|row| {
-            streets.sketch(row.street).bits()
-                | codes.sketch(row.number).bits()
-                | places.sketch(row.locality).bits()
-                | codes.sketch(row.postcode).bits()
-        });
-        std::hint::black_box(seen);
-    }
-
     /// Normalises and adds a record. A record with a key that is here already replaces that one.
     ///
     /// The rows of a replaced record stay in memory until the corpus is built anew.

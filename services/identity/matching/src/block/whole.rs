@@ -114,7 +114,7 @@ impl Tally {
         count == u8::MAX || usize::from(count) > most
     }
 
-    /// All bits of a key below its rule are mixed well.
+    /// The bits of a key below its rule are mixed well; the rule sets those of one value apart.
     fn place(&self, key: Key) -> usize {
         (key ^ key >> 53) as usize & (self.0.len() - 1)
     }
@@ -165,8 +165,8 @@ impl Blocks {
     fn of(filed: Filed, stop_keys: usize) -> Blocks {
         let by_key = filed.by_key();
         let Filed { keys, mut offsets } = filed;
-        let mut memberships = vec![0; keys.len()];
         drop(keys);
+        let mut memberships = vec![0; by_key.len()];
         let mut next = offsets.clone();
         let (mut members, mut blocks) = (Vec::with_capacity(by_key.len()), Vec::new());
         for block in by_key.chunk_by(|a, b| a.0 == b.0).filter(|block| block.len() > 1) {

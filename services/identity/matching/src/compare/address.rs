@@ -1,6 +1,6 @@
 //! Addresses: premise (number, street, unit) and area (locality, postcode, region) in one comparison.
 
-use super::{Context, Found};
+use super::{Context, Found, look};
 use crate::{
     corpus::{AddressRow, Corpus},
     frequency::Field,
@@ -38,7 +38,7 @@ pub(super) fn at_most(corpus: &Corpus, weights: &Weights) -> Weight {
 }
 
 fn pair(context: Context<'_>, x: &AddressRow, y: &AddressRow) -> Found {
-    context.corpus.look_at_addresses(x, y);
+    look::ahead_at_addresses(context.corpus, x, y);
     let premise = premise(context.corpus, x, y);
     let (area, agreed) = area(context.corpus, x, y);
     let level = address::level(premise, area);

@@ -3,6 +3,7 @@
 mod address;
 mod contact;
 mod date;
+mod look;
 mod name;
 
 use crate::{
@@ -83,7 +84,7 @@ impl<'a> Context<'a> {
 pub(crate) fn compare<S: Sink>(context: Context<'_>, a: RecordIndex, b: RecordIndex, sink: &mut S) {
     let corpus = context.corpus;
     let (x, y) = (corpus.person(a), corpus.person(b));
-    corpus.look_at(x, y);
+    look::ahead(corpus, x, y);
     name::compare(context, x.names.of(&corpus.names), y.names.of(&corpus.names), sink);
     if !x.birth_date.is_missing() && !y.birth_date.is_missing() {
         let level = date::compare(x.birth_date, y.birth_date);

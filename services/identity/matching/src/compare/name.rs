@@ -128,7 +128,8 @@ pub fn level(lexicon: &Lexicon, x: Term, y: Term, given: bool) -> Level {
     if a.is_initial() || b.is_initial() {
         return if a.first() == b.first() { name::INITIAL } else { name::DIFFERENT };
     }
-    if if given { are_forms(lexicon, x, y) } else { shares_a_word(lexicon, x, y) } {
+    let related = if given { are_forms(lexicon, x, y) } else { shares_a_word(lexicon, x, y) };
+    if related {
         return name::RELATED;
     }
     let alike = lexicon.sound(x) == lexicon.sound(y) && lexicon.sound(x) != 0;
@@ -161,7 +162,8 @@ fn are_forms(lexicon: &Lexicon, x: Term, y: Term) -> bool {
     let (a, b) = (lexicon.sketch(x), lexicon.sketch(y));
     // Pet forms share three letters, abbreviations the first.
     let begin_alike = a.common_prefix(b) > 0;
-    if !begin_alike && !(a.is_known() && b.is_known()) {
+    let both_known = a.is_known() && b.is_known();
+    if !begin_alike && !both_known {
         return false;
     }
     let (a, b) = (lexicon.word(x), lexicon.word(y));
