@@ -51,8 +51,11 @@ pub fn measure(records: usize, seed: u64, keep: bool) -> Result<(People, Run)> {
     let scorer = Scorer::new(&corpus, &weights);
     let blocks = Blocks::new(&corpus, &model.stop_keys);
     let block = lap("block")?;
-    let mut above = 0u64;
-    let report = blocks.for_each_pair(|a, b| above += u64::from(scorer.score(a, b) >= model.thresholds.merge));
+    let (mut above, thresholds) = (0u64, model.thresholds);
+    let report = blocks.for_each_pair(|a, b| {
+        let score = scorer.score_from(a, b, thresholds.review);
+        above += u64::from(score.is_some_and(|score| score >= thresholds.merge));
+    });
     drop(blocks);
     let score = lap("score every pair")?;
     let outcome = match_records(&model, &corpus, &CannotLinks::default());

@@ -51,8 +51,7 @@ pub fn match_some_records(
     let blocks = Blocks::new(corpus, &model.stop_keys);
     let most = blocks.pairs_at_most();
     let blocking = blocks.for_some_pairs(wanted, |a, b| {
-        let score = scorer.score(a, b);
-        if score >= least {
+        if let Some(score) = scorer.score_from(a, b, least) {
             edges.push(Edge { a, b, score });
         }
         count += 1;

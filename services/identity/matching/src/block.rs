@@ -5,14 +5,16 @@
 //! common is dropped. As the stop keys belong to the model, whether two records are compared depends on the two records
 //! and the model alone, and not on what else is there or came first.
 
-use std::collections::BTreeSet;
+mod whole;
 
-use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
 
 use crate::{
     corpus::{Corpus, Lexicons, Person, RecordIndex},
     lexicon::{NONE, Term, mix},
 };
+
+pub use whole::{BlockingReport, Blocks, LARGEST_BLOCK, stop_keys};
 
 /// A blocking key: the rule in the highest byte, a hash below it.
 pub type Key = u64;
@@ -80,25 +82,24 @@ impl Rule {
 
 /// The keys of a record, ascending and each once.
 pub fn keys(corpus: &Corpus, stop_keys: &BTreeSet<Key>, index: RecordIndex, keys: &mut Vec<Key>) {
+    refined_keys(corpus, &|key| stop_keys.contains(&key), index, keys);
+}
+
+/// The same, however it is known what is a stop key.
+fn refined_keys(corpus: &Corpus, is_stop: &impl Fn(Key) -> bool, index: RecordIndex, keys: &mut Vec<Key>) {
     keys.clear();
     let person = corpus.person(index);
     raw_keys(corpus, person, keys);
-    if !stop_keys.is_empty() {
-        refine(corpus, person, stop_keys, keys);
-    }
+    refine(corpus, person, is_stop, keys);
     keys.sort_unstable();
     keys.dedup();
 }
 
-fn refine(corpus: &Corpus, person: &Person, stop_keys: &BTreeSet<Key>, keys: &mut Vec<Key>) {
-    let stopped: Vec<Key> = keys.iter().copied().filter(|key| stop_keys.contains(key)).collect();
-    if stopped.is_empty() {
-        return;
-    }
-    keys.retain(|key| !stop_keys.contains(key));
+fn refine(corpus: &Corpus, person: &Person, is_stop: &impl Fn(Key) -> bool, keys: &mut Vec<Key>) {
+    let stopped: Vec<Key> = keys.extract_if(.., |key| is_stop(*key)).collect();
     let mut by = |key: Key, value: u64, salt: u64| {
         let refined = Rule::Refined.key(key ^ mix(value ^ salt << 60));
-        if !stop_keys.contains(&refined) {
+        if !is_stop(refined) {
             keys.push(refined);
         }
     };
@@ -143,10 +144,11 @@ fn raw_keys(corpus: &Corpus, person: &Person, keys: &mut Vec<Key>) {
         keys.push(Rule::BirthDate.key(u64::from(date.year()) << 16 | u64::from(low) << 8 | u64::from(high)));
     }
     for organisation in person.organisations.of(&corpus.organisations) {
-        let word = lexicons.texts.word(*organisation);
-        keys.push(Rule::Organisation.key(word.sound));
-        for part in lexicons.texts.parts(word).iter().filter(|part| lexicons.texts.word(**part).bytes().len() >= 4) {
-            keys.push(Rule::Organisation.key(lexicons.texts.word(*part).sound));
+        keys.push(Rule::Organisation.key(lexicons.texts.sound(*organisation)));
+        for part in
+            lexicons.texts.parts(*organisation).iter().filter(|part| lexicons.texts.sketch(**part).length() >= 4)
+        {
+            keys.push(Rule::Organisation.key(lexicons.texts.sound(*part)));
         }
     }
     for address in person.addresses.of(&corpus.addresses) {
@@ -180,7 +182,7 @@ const FORMALS: usize = 4;
 
 fn name_keys(corpus: &Corpus, person: &Person, given: Term, surname: Term, keys: &mut Vec<Key>) {
     let lexicon = &corpus.lexicons.names;
-    let sound = |term: Term| if term == NONE || lexicon.word(term).is_initial() { 0 } else { lexicon.word(term).sound };
+    let sound = |term: Term| if lexicon.sketch(term).length() < 2 { 0 } else { lexicon.sound(term) };
     let (given_sound, surname_sound) = (sound(given), sound(surname));
     let date = person.birth_date;
     let day = u64::from(date.month()) << 5 | u64::from(date.day());
@@ -228,126 +230,10 @@ fn name_keys(corpus: &Corpus, person: &Person, given: Term, surname: Term, keys:
         }
     }
     if surname_sound != 0 && given != NONE {
-        let initial = u64::from(lexicon.word(given).bytes()[0]);
+        let initial = lexicon.sketch(given).first();
         for address in person.addresses.of(&corpus.addresses).iter().filter(|address| address.locality != NONE) {
             let place = corpus.lexicons.places.word(address.locality).hash;
             keys.push(Rule::NameLocality.key(mix(surname_sound) ^ place ^ initial));
         }
-    }
-}
-
-/// Blocks larger than this are refined: pairs then grow with the records, and not with their square.
-pub const LARGEST_BLOCK: usize = 50;
-
-/// The stop keys of a corpus: keys that more than `largest` records share, refined ones among them.
-pub fn stop_keys(corpus: &Corpus, largest: usize) -> BTreeSet<Key> {
-    let mut stop = BTreeSet::new();
-    let mut buffer = Vec::new();
-    // Twice: refined keys can be too common as well.
-    for _ in 0..2 {
-        let mut all: Vec<Key> = Vec::new();
-        for index in corpus.indices() {
-            keys(corpus, &stop, index, &mut buffer);
-            all.extend_from_slice(&buffer);
-        }
-        all.sort_unstable();
-        let before = stop.len();
-        stop.extend(all.chunk_by(|a, b| a == b).filter(|block| block.len() > largest).map(|block| block[0]));
-        if stop.len() == before {
-            break;
-        }
-    }
-    stop
-}
-
-/// What blocking a whole corpus found, rule by rule: blocks, pairs and what was too common.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BlockingReport {
-    /// By rule: how many blocks of two or more, and how many pairs they hold, pairs in several blocks counted once.
-    pub rules: Vec<(Rule, u64, u64)>,
-    pub pairs: u64,
-    /// Keys that were refined or dropped.
-    pub stop_keys: usize,
-}
-
-/// The blocks of a whole corpus.
-pub struct Blocks {
-    /// Keys of all records, by record.
-    keys: Vec<Key>,
-    offsets: Vec<u32>,
-    /// Records by key, in blocks of two at least.
-    members: Vec<(Key, RecordIndex)>,
-    stop_keys: usize,
-}
-
-impl Blocks {
-    pub fn new(corpus: &Corpus, stop_keys: &BTreeSet<Key>) -> Blocks {
-        let mut all = Vec::new();
-        let mut offsets = Vec::with_capacity(corpus.len() + 1);
-        let mut members = Vec::new();
-        let mut buffer = Vec::new();
-        offsets.push(0);
-        for index in corpus.indices() {
-            keys(corpus, stop_keys, index, &mut buffer);
-            all.extend_from_slice(&buffer);
-            members.extend(buffer.iter().map(|key| (*key, index)));
-            offsets.push(all.len() as u32);
-        }
-        members.sort_unstable();
-        Blocks { keys: all, offsets, members, stop_keys: stop_keys.len() }
-    }
-
-    /// Calls `visit` once for every pair of records that share a key.
-    pub fn for_each_pair(&self, visit: impl FnMut(RecordIndex, RecordIndex)) -> BlockingReport {
-        self.for_some_pairs(|_, _| true, visit)
-    }
-
-    /// Calls `visit` once for every pair of records that share a key and that are `wanted`.
-    pub fn for_some_pairs(
-        &self,
-        wanted: impl Fn(RecordIndex, RecordIndex) -> bool,
-        mut visit: impl FnMut(RecordIndex, RecordIndex),
-    ) -> BlockingReport {
-        let mut by_rule: FxHashMap<u64, (u64, u64)> = FxHashMap::default();
-        for block in self.members.chunk_by(|a, b| a.0 == b.0).filter(|block| block.len() > 1) {
-            let key = block[0].0;
-            let entry = by_rule.entry(key >> 56).or_default();
-            entry.0 += 1;
-            for (at, (_, a)) in block.iter().enumerate() {
-                for (_, b) in &block[at + 1..] {
-                    // A pair belongs to the first key that it shares.
-                    if wanted(*a, *b) && self.first_shared(*a, *b) == key {
-                        entry.1 += 1;
-                        visit(*a, *b);
-                    }
-                }
-            }
-        }
-        let rules: Vec<(Rule, u64, u64)> = Rule::ALL
-            .into_iter()
-            .filter_map(|rule| by_rule.get(&(rule as u64)).map(|(blocks, pairs)| (rule, *blocks, *pairs)))
-            .collect();
-        BlockingReport { pairs: rules.iter().map(|(_, _, pairs)| pairs).sum(), rules, stop_keys: self.stop_keys }
-    }
-
-    /// How many pairs there are, those in several blocks counted in each.
-    pub fn pairs_at_most(&self) -> u64 {
-        self.members.chunk_by(|a, b| a.0 == b.0).map(|block| (block.len() * (block.len() - 1) / 2) as u64).sum()
-    }
-
-    fn keys_of(&self, index: RecordIndex) -> &[Key] {
-        let at = index as usize;
-        &self.keys[self.offsets[at] as usize..self.offsets[at + 1] as usize]
-    }
-
-    fn first_shared(&self, a: RecordIndex, b: RecordIndex) -> Key {
-        let (mut xs, mut ys) = (self.keys_of(a), self.keys_of(b));
-        while let ([x, rest_x @ ..], [y, rest_y @ ..]) = (xs, ys) {
-            if x == y {
-                return *x;
-            }
-            if x < y { xs = rest_x } else { ys = rest_y }
-        }
-        0
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     lexicon::{Lexicon, NONE, Term, mix, stable_hash},
     normalize::{address, contact, date, date::PartialDate, name},
     record::{Record, RecordKey},
+    weight::Weight,
 };
 
 /// A record by its place in a [`Corpus`].
@@ -102,12 +103,19 @@ pub struct Lexicons {
 #[derive(Clone, Debug, Default)]
 pub struct Surprises {
     tables: [Vec<Surprise>; crate::frequency::FIELD_COUNT],
+    /// The most that an exact agreement carries.
+    rarest: [Weight; crate::frequency::FIELD_COUNT],
 }
 
 impl Surprises {
     #[inline]
     pub fn of(&self, field: Field, term: Term) -> Surprise {
         self.tables[field as usize].get(term as usize).copied().unwrap_or(UNKNOWN)
+    }
+
+    /// No agreement on a value of this field carries more.
+    pub(crate) fn rarest(&self, field: Field) -> Weight {
+        self.rarest[field as usize]
     }
 }
 
@@ -306,7 +314,7 @@ impl Corpus {
         let mut pairs = Vec::new();
         for person in &self.people {
             let surname = person.names.of(&self.names).first().map_or(NONE, |name| name.surname);
-            let surname = self.lexicons.names.word(surname).sound;
+            let surname = self.lexicons.names.sound(surname);
             let mut push = |term: Term| {
                 if term != NONE {
                     pairs.push((self.value_hash(field, term), surname));
@@ -361,6 +369,8 @@ impl Corpus {
             let new: Vec<Surprise> = (from..lexicon.len())
                 .map(|term| frequencies.surprise(field, lexicon.word(term as Term).hash))
                 .collect();
+            let rarest = &mut self.surprises.rarest[field as usize];
+            *rarest = new.iter().map(|surprise| surprise.exact).fold(*rarest, Weight::max);
             self.surprises.tables[field as usize].extend(new);
         }
     }

@@ -105,6 +105,10 @@ pub fn explain(model: &str, rules: Rules<'_>, a: RecordIndex, b: RecordIndex) ->
     let mut waterfall = Waterfall { weights, steps, total: Total::new(weights) };
     compare(scorer.context(), a, b, &mut waterfall);
     let Waterfall { mut steps, total, .. } = waterfall;
+    steps.sort_by_key(|step| match step {
+        Step::Level { comparison, .. } => Some(*comparison),
+        _ => None,
+    });
     let relatives = -against_strangers(total.relatives());
     if relatives != Weight::ZERO {
         steps.push(Step::Relatives { weight: relatives });

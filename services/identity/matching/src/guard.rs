@@ -167,7 +167,7 @@ pub fn conflict(scorer: Scorer<'_>, cannot_links: &CannotLinks, merge: Weight, e
 pub fn lacks(corpus: &Corpus, index: RecordIndex, conflict: Vetoes) -> bool {
     let person = corpus.person(index);
     let names = person.names.of(&corpus.names);
-    let full = |term: Term| term != NONE && !corpus.lexicons.names.word(term).is_initial();
+    let full = |term: Term| term != NONE && !corpus.lexicons.names.sketch(term).is_initial();
     conflict.iter().all(|veto| match veto {
         Veto::BirthDate => person.birth_date.is_missing(),
         Veto::GivenName => !names.iter().any(|name| full(name.given)),
@@ -256,12 +256,12 @@ fn given_names_conflict(lexicon: &Lexicon, xs: &[NameRow], ys: &[NameRow]) -> bo
 /// Two names that are somewhat similar differ if both are well known as names of their own.
 fn differ(lexicon: &Lexicon, x: Term, y: Term) -> bool {
     // A nickname may begin with another letter: B. is Robert.
-    if lexicon.word(x).is_initial() || lexicon.word(y).is_initial() {
+    if lexicon.sketch(x).is_initial() || lexicon.sketch(y).is_initial() {
         return false;
     }
     match name_level(lexicon, x, y, true) {
         name::DIFFERENT => true,
-        name::WEAK => !lexicon.word(x).formals.is_empty() && !lexicon.word(y).formals.is_empty(),
+        name::WEAK => lexicon.sketch(x).is_known() && lexicon.sketch(y).is_known(),
         _ => false,
     }
 }

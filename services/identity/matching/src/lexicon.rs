@@ -4,9 +4,10 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     nickname::{self, Formal},
-    normalize::text::{Script, script},
+    normalize::text::script,
     phonetic,
-    similarity::{LONGEST, encode, letters},
+    similarity::{LONGEST, encode, jaro_winkler, within_one_edit},
+    sketch::Sketch,
 };
 
 /// A value of a [`Lexicon`]; [`NONE`] is absence.
@@ -15,31 +16,32 @@ pub type Term = u32;
 /// No value.
 pub const NONE: Term = 0;
 
-/// One distinct value.
+/// One distinct value, in one line of the processor's cache.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub struct Word {
     bytes: [u8; LONGEST],
-    length: u8,
-    pub script: Script,
-    pub letters: u32,
-    /// How it sounds; see [`phonetic::sound`].
-    pub sound: u64,
     /// Formal given names that it may stand for.
     pub formals: &'static [Formal],
-    /// The words of a value of several words, in this lexicon too.
-    parts: (u32, u8),
     /// A hash that is the same in every process and version.
     pub hash: u64,
+    /// Where the words of a value of several words begin, in this lexicon too, and how many they are.
+    parts: u32,
+    part_count: u8,
+    length: u8,
+}
+
+/// What is looked at first.
+#[derive(Clone, Copy, Debug)]
+struct Glance {
+    sketch: Sketch,
+    sound: u64,
 }
 
 impl Word {
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
-    }
-    #[inline]
-    pub fn is_initial(&self) -> bool {
-        self.length == 1
     }
     /// Whether this and the other share a formal name.
     pub fn is_nickname_of(&self, other: &Word) -> bool {
@@ -60,22 +62,15 @@ impl Word {
 pub struct Lexicon {
     terms: FxHashMap<Box<str>, Term>,
     words: Vec<Word>,
+    glances: Vec<Glance>,
     parts: Vec<Term>,
 }
 
 impl Default for Lexicon {
     fn default() -> Lexicon {
-        let none = Word {
-            bytes: [0; LONGEST],
-            length: 0,
-            script: Script::Latin,
-            letters: 0,
-            sound: 0,
-            formals: &[],
-            parts: (0, 0),
-            hash: 0,
-        };
-        Lexicon { terms: FxHashMap::default(), words: vec![none], parts: Vec::new() }
+        let none = Word { bytes: [0; LONGEST], formals: &[], hash: 0, parts: 0, part_count: 0, length: 0 };
+        let glance = Glance { sketch: Sketch::NONE, sound: 0 };
+        Lexicon { terms: FxHashMap::default(), words: vec![none], glances: vec![glance], parts: Vec::new() }
     }
 }
 
@@ -99,16 +94,17 @@ impl Lexicon {
         let mut bytes = [0; LONGEST];
         bytes[..encoded.len()].copy_from_slice(&encoded);
         let term = self.words.len() as Term;
+        let formals = nickname::formals(text);
         self.words.push(Word {
             bytes,
-            length: encoded.len() as u8,
-            script: script(text),
-            letters: letters(&encoded),
-            sound: phonetic::sound(text),
-            formals: nickname::formals(text),
-            parts: (first_part, parts.len() as u8),
+            formals,
             hash: stable_hash(text.as_bytes()),
+            parts: first_part,
+            part_count: parts.len() as u8,
+            length: encoded.len() as u8,
         });
+        let sketch = Sketch::new(&encoded, script(text), !parts.is_empty(), !formals.is_empty());
+        self.glances.push(Glance { sketch, sound: phonetic::sound(text) });
         self.terms.insert(text.into(), term);
         term
     }
@@ -118,11 +114,36 @@ impl Lexicon {
         &self.words[term as usize]
     }
 
+    #[inline]
+    pub(crate) fn sketch(&self, term: Term) -> Sketch {
+        self.glances[term as usize].sketch
+    }
+
+    /// How it sounds; see [`phonetic::sound`].
+    #[inline]
+    pub fn sound(&self, term: Term) -> u64 {
+        self.glances[term as usize].sound
+    }
+
     /// The words of a value of several; empty for one word.
     #[inline]
-    pub fn parts(&self, word: &Word) -> &[Term] {
-        let (from, count) = word.parts;
-        &self.parts[from as usize..from as usize + usize::from(count)]
+    pub fn parts(&self, term: Term) -> &[Term] {
+        let word = self.word(term);
+        &self.parts[word.parts as usize..word.parts as usize + usize::from(word.part_count)]
+    }
+
+    /// Whether the Jaro-Winkler similarity of two words reaches `least`. Of most their sketches tell.
+    #[inline]
+    pub(crate) fn reaches(&self, x: Term, y: Term, least: u32) -> bool {
+        self.sketch(x).may_reach(self.sketch(y), least as i32)
+            && jaro_winkler(self.word(x).bytes(), self.word(y).bytes()) >= least
+    }
+
+    /// Whether one edit at most lies between two words. Of most their sketches tell.
+    #[inline]
+    pub(crate) fn within_one_edit(&self, x: Term, y: Term) -> bool {
+        self.sketch(x).may_be_one_edit_from(self.sketch(y))
+            && within_one_edit(self.word(x).bytes(), self.word(y).bytes())
     }
 
     /// How many distinct values there are, [`NONE`] included.
@@ -161,7 +182,7 @@ mod tests {
         assert_eq!(lexicon.intern("sanchez mendoza"), one);
         assert_eq!(lexicon.intern(""), NONE);
         let part = lexicon.intern("sanchez");
-        assert!(lexicon.parts(lexicon.word(one)).contains(&part));
+        assert!(lexicon.parts(one).contains(&part));
     }
 
     #[test]

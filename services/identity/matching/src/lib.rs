@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`record`] | what is handed in |
 //! | [`normalize`], [`nickname`], [`phonetic`], [`similarity`] | values that can be compared |
-//! | [`lexicon`], [`corpus`] | interned values, packed records |
+//! | [`lexicon`], `sketch`, [`corpus`] | interned values, packed records |
 //! | [`level`], `compare` | comparisons and their levels |
 //! | [`model`], [`weight`], [`frequency`], `defaults` | m, u, prior, thresholds, frequencies of values |
 //! | [`score`], [`explain`] | the score of a pair, and why |
@@ -40,5 +40,6 @@ pub mod phonetic;
 pub mod record;
 pub mod score;
 pub mod similarity;
+mod sketch;
 pub mod train;
 pub mod weight;

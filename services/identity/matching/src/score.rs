@@ -16,7 +16,7 @@ pub struct Scorer<'a> {
 
 impl<'a> Scorer<'a> {
     pub fn new(corpus: &'a Corpus, weights: &'a Weights) -> Scorer<'a> {
-        Scorer { context: Context { corpus, weights } }
+        Scorer { context: Context::new(corpus, weights) }
     }
 
     pub fn corpus(&self) -> &'a Corpus {
@@ -28,6 +28,13 @@ impl<'a> Scorer<'a> {
         let mut total = Total::new(self.context.weights);
         compare(self.context, a, b, &mut total);
         total.score()
+    }
+
+    /// The same if it reaches `least`. Of most pairs it takes less than all comparisons to see that it does not.
+    pub fn score_from(&self, a: RecordIndex, b: RecordIndex, least: Weight) -> Option<Weight> {
+        let mut hope = Hope { total: Total::new(self.context.weights), least };
+        compare(self.context, a, b, &mut hope);
+        Some(hope.total.score()).filter(|score| *score >= least)
     }
 
     /// The level of every comparison of a pair.
@@ -67,6 +74,24 @@ impl Sink for Total<'_> {
     fn note(&mut self, comparison: Comparison, found: Found) {
         self.person += found.weight(self.weights, comparison);
         self.relatives += self.weights.of_relatives(comparison, found.level, found.adjustment);
+    }
+}
+
+/// Sums as long as the score may reach the least that matters.
+struct Hope<'a> {
+    total: Total<'a>,
+    least: Weight,
+}
+
+impl Sink for Hope<'_> {
+    #[inline]
+    fn note(&mut self, comparison: Comparison, found: Found) {
+        self.total.note(comparison, found);
+    }
+    /// What relatives explain only lowers the score.
+    #[inline]
+    fn cares(&self, most: Weight) -> bool {
+        self.total.person + most >= self.least
     }
 }
 

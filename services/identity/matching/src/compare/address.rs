@@ -1,12 +1,12 @@
 //! Addresses: premise (number, street, unit) and area (locality, postcode, region) in one comparison.
 
-use super::{Context, Found};
+use super::{Context, Found, look};
 use crate::{
     corpus::{AddressRow, Corpus},
     frequency::Field,
-    level::{Comparison, MISSING, address},
+    level::{Comparison, Level, MISSING, address},
     lexicon::{Lexicon, NONE, Term},
-    similarity::{jaro_winkler, may_reach, within_one_edit},
+    model::Weights,
     weight::Weight,
 };
 
@@ -21,7 +21,24 @@ pub(super) fn compare(context: Context<'_>, xs: &[AddressRow], ys: &[AddressRow]
     best
 }
 
+/// What no two addresses exceed.
+pub(super) fn at_most(corpus: &Corpus, weights: &Weights) -> Weight {
+    let rarest = |field: Field| (corpus.surprises.rarest(field) - weights.usual(field)).max(Weight::ZERO);
+    let (premise, area) = (rarest(Field::Premise), rarest(Field::Locality).max(rarest(Field::Postcode)));
+    let levels = 0..Comparison::Address.levels().len() as Level;
+    let most = levels.map(|level| {
+        let adjustment = match address::premise(level) {
+            address::PREMISE_EXACT => premise,
+            address::PREMISE_SIMILAR => Weight::ZERO,
+            _ => area,
+        };
+        weights.of(Comparison::Address, level) + adjustment
+    });
+    most.fold(Weight::ZERO, Weight::max)
+}
+
 fn pair(context: Context<'_>, x: &AddressRow, y: &AddressRow) -> Found {
+    look::ahead_at_addresses(context.corpus, x, y);
     let premise = premise(context.corpus, x, y);
     let (area, agreed) = area(context.corpus, x, y);
     let level = address::level(premise, area);
@@ -105,18 +122,16 @@ fn likeness(lexicon: &Lexicon, x: Term, y: Term) -> Likeness {
     if x == y {
         return Likeness::Same;
     }
-    let (a, b) = (lexicon.word(x), lexicon.word(y));
-    let digits = a.bytes().iter().chain(b.bytes()).all(u8::is_ascii_digit);
-    let near = if digits {
-        a.bytes().len().max(b.bytes().len()) > 2 && within_one_edit(a.bytes(), b.bytes())
+    let (a, b) = (lexicon.sketch(x), lexicon.sketch(y));
+    let near = if a.is_digits() && b.is_digits() {
+        a.length().max(b.length()) > 2 && lexicon.within_one_edit(x, y)
     } else {
         // One place within the other: `salem` and `west salem`.
-        let (xs, ys) = (lexicon.parts(a), lexicon.parts(b));
-        xs.contains(&y)
-            || ys.contains(&x)
-            || (a.bytes().len().min(b.bytes().len()) >= 4 && within_one_edit(a.bytes(), b.bytes()))
-            || (may_reach((a.bytes(), a.letters), (b.bytes(), b.letters), NEAR)
-                && jaro_winkler(a.bytes(), b.bytes()) >= NEAR)
+        let within = |x: Term, y: Term| lexicon.sketch(y).is_several() && lexicon.parts(y).contains(&x);
+        within(x, y)
+            || within(y, x)
+            || (a.length().min(b.length()) >= 4 && lexicon.within_one_edit(x, y))
+            || lexicon.reaches(x, y, NEAR)
     };
     if near { Likeness::Near } else { Likeness::Other }
 }

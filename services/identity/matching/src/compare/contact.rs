@@ -5,8 +5,7 @@ use crate::{
     corpus::{Corpus, EmailRow, ExtraRow, IdentifierRow},
     frequency::Field,
     level::{Comparison, Level, MISSING, email, identifier, phone, text},
-    lexicon::{Lexicon, Term, Word},
-    similarity::{jaro_winkler, may_reach, within_one_edit},
+    lexicon::{Lexicon, Term},
     weight::Weight,
 };
 
@@ -28,26 +27,23 @@ pub(super) fn emails(context: Context<'_>, xs: &[EmailRow], ys: &[EmailRow]) -> 
 }
 
 fn email(context: Context<'_>, lexicon: &Lexicon, x: &EmailRow, y: &EmailRow) -> Found {
-    let (a, b) = (lexicon.word(x.whole), lexicon.word(y.whole));
-    let (local_a, local_b) = (lexicon.word(x.local), lexicon.word(y.local));
-    let surprises = &context.corpus.surprises;
+    let slip = lexicon.within_one_edit(x.whole, y.whole);
+    let dropped = slip && lexicon.sketch(x.whole).length() != lexicon.sketch(y.whole).length();
     // Numbers in an address tell people of one name apart: a slip is one of letters.
-    let numbers = |word: &Word| {
-        word.bytes()
-            .iter()
-            .filter(|b| b.is_ascii_digit())
-            .fold(0u64, |n, b| n.wrapping_mul(11).wrapping_add(u64::from(*b)))
+    let numbers = |term: Term| {
+        let digits = lexicon.word(term).bytes().iter().filter(|b| b.is_ascii_digit());
+        digits.fold(0u64, |n, b| n.wrapping_mul(11).wrapping_add(u64::from(*b)))
     };
-    let slip = within_one_edit(a.bytes(), b.bytes());
-    let dropped = slip && a.bytes().len() != b.bytes().len();
-    if dropped || (numbers(a) == numbers(b) && (slip || reaches(a, b, 950))) {
+    let near = slip || lexicon.reaches(x.whole, y.whole, 950);
+    if dropped || (near && numbers(x.whole) == numbers(y.whole)) {
+        let surprises = &context.corpus.surprises;
         let adjustment =
             context.nearly(Field::Email, surprises.of(Field::Email, x.whole), surprises.of(Field::Email, y.whole));
         return Found { level: email::CLOSE, adjustment: adjustment.min(Weight::ZERO) };
     }
     Found::plain(if x.local == y.local {
         email::SAME_LOCAL_PART
-    } else if reaches(local_a, local_b, 920) {
+    } else if lexicon.reaches(x.local, y.local, 920) {
         email::SIMILAR
     } else {
         email::DIFFERENT
@@ -55,37 +51,38 @@ fn email(context: Context<'_>, lexicon: &Lexicon, x: &EmailRow, y: &EmailRow) ->
 }
 
 pub(super) fn phones(context: Context<'_>, xs: &[Term], ys: &[Term]) -> Found {
-    /// A number without area or country code is at least this long.
-    const SUBSCRIBER: usize = 7;
     let lexicon = &context.corpus.lexicons.phones;
-    let surprises = &context.corpus.surprises;
+    let carried = |term: Term| context.exactly(Field::Phone, context.corpus.surprises.of(Field::Phone, term));
     let mut best = Found::MISSING;
     for x in xs {
         for y in ys {
-            let (a, b) = (lexicon.word(*x), lexicon.word(*y));
-            let level = if x == y {
-                phone::EXACT
-            } else if a.bytes().len().min(b.bytes().len()) >= SUBSCRIBER
-                && (a.bytes().ends_with(b.bytes()) || b.bytes().ends_with(a.bytes()))
-            {
-                phone::SUFFIX
-            } else if a.bytes().len() >= SUBSCRIBER && within_one_edit(a.bytes(), b.bytes()) {
-                phone::CLOSE
-            } else {
-                phone::DIFFERENT
-            };
-            let (sx, sy) = (surprises.of(Field::Phone, *x), surprises.of(Field::Phone, *y));
+            let level = phone_level(lexicon, *x, *y);
             let adjustment = match level {
-                phone::EXACT => context.exactly(Field::Phone, sx),
-                phone::SUFFIX | phone::CLOSE => {
-                    context.exactly(Field::Phone, sx).min(context.exactly(Field::Phone, sy)).min(Weight::ZERO)
-                }
+                phone::EXACT => carried(*x),
+                phone::SUFFIX | phone::CLOSE => carried(*x).min(carried(*y)).min(Weight::ZERO),
                 _ => Weight::ZERO,
             };
             best = best.better(Found { level, adjustment }, context.weights, Comparison::Phone);
         }
     }
     best
+}
+
+fn phone_level(lexicon: &Lexicon, x: Term, y: Term) -> Level {
+    /// A number without area or country code is at least this long.
+    const SUBSCRIBER: u32 = 7;
+    if x == y {
+        return phone::EXACT;
+    }
+    let (a, b) = (lexicon.sketch(x), lexicon.sketch(y));
+    let ends = |x: Term, y: Term| lexicon.word(y).bytes().ends_with(lexicon.word(x).bytes());
+    if a.length().min(b.length()) >= SUBSCRIBER && a.may_end(b) && (ends(x, y) || ends(y, x)) {
+        phone::SUFFIX
+    } else if a.length() >= SUBSCRIBER && lexicon.within_one_edit(x, y) {
+        phone::CLOSE
+    } else {
+        phone::DIFFERENT
+    }
 }
 
 pub(super) fn identifiers(context: Context<'_>, xs: &[IdentifierRow], ys: &[IdentifierRow]) -> Found {
@@ -110,10 +107,9 @@ pub(super) fn identifier_level(corpus: &Corpus, xs: &[IdentifierRow], ys: &[Iden
     let mut best = MISSING;
     for x in xs {
         for y in ys.iter().filter(|y| y.namespace == x.namespace) {
-            let (a, b) = (lexicon.word(x.value), lexicon.word(y.value));
             let level = if x.value == y.value {
                 identifier::EXACT
-            } else if a.bytes().len() >= 5 && within_one_edit(a.bytes(), b.bytes()) {
+            } else if lexicon.sketch(x.value).length() >= 5 && lexicon.within_one_edit(x.value, y.value) {
                 identifier::CLOSE
             } else {
                 identifier::DIFFERENT
@@ -158,37 +154,30 @@ pub(super) fn extras(context: Context<'_>, xs: &[ExtraRow], ys: &[ExtraRow], mut
 
 fn text(context: Context<'_>, field: Field, x: Term, y: Term) -> Found {
     let lexicon = &context.corpus.lexicons.texts;
-    let (a, b) = (lexicon.word(x), lexicon.word(y));
     if x == y {
         let surprise = context.corpus.surprises.of(field, x);
         return Found { level: text::EXACT, adjustment: context.exactly(field, surprise) };
     }
-    if a.script != b.script {
+    let (a, b) = (lexicon.sketch(x), lexicon.sketch(y));
+    if a.script() != b.script() {
         return Found::MISSING;
     }
-    Found::plain(match text_level(lexicon, a, b) {
-        level if field == Field::Extra && digits(a) && digits(b) => level.max(text::SIMILAR),
+    Found::plain(match text_level(lexicon, x, y) {
+        level if field == Field::Extra && a.is_digits() && b.is_digits() => level.max(text::SIMILAR),
         level => level,
     })
 }
 
-fn digits(word: &Word) -> bool {
-    word.bytes().iter().all(u8::is_ascii_digit)
-}
-
-fn text_level(lexicon: &Lexicon, a: &Word, b: &Word) -> Level {
-    let (xs, ys) = (lexicon.parts(a), lexicon.parts(b));
+fn text_level(lexicon: &Lexicon, x: Term, y: Term) -> Level {
+    let (xs, ys) = (lexicon.parts(x), lexicon.parts(y));
     let shared = xs.iter().filter(|part| ys.contains(part)).count();
     let (fewer, more) = (xs.len().min(ys.len()), xs.len().max(ys.len()));
-    if reaches(a, b, 930) || (fewer > 1 && shared == more) {
+    let alike = lexicon.sound(x) == lexicon.sound(y) && lexicon.sound(x) != 0;
+    if lexicon.reaches(x, y, 930) || (fewer > 1 && shared == more) {
         text::CLOSE
-    } else if reaches(a, b, 850) || (fewer > 1 && shared * 2 >= more) || (a.sound == b.sound && a.sound != 0) {
+    } else if lexicon.reaches(x, y, 850) || (fewer > 1 && shared * 2 >= more) || alike {
         text::SIMILAR
     } else {
         text::DIFFERENT
     }
-}
-
-fn reaches(a: &Word, b: &Word, least: u32) -> bool {
-    may_reach((a.bytes(), a.letters), (b.bytes(), b.letters), least) && jaro_winkler(a.bytes(), b.bytes()) >= least
 }

@@ -3,6 +3,7 @@
 mod address;
 mod contact;
 mod date;
+mod look;
 mod name;
 
 use crate::{
@@ -47,6 +48,11 @@ impl Found {
 /// see the same.
 pub trait Sink {
     fn note(&mut self, comparison: Comparison, found: Found);
+
+    /// Whether anything that weighs `most` at most still matters.
+    fn cares(&self, _most: Weight) -> bool {
+        true
+    }
 }
 
 /// A corpus with the weights to judge it by.
@@ -54,9 +60,15 @@ pub trait Sink {
 pub(crate) struct Context<'a> {
     pub corpus: &'a Corpus,
     pub weights: &'a Weights,
+    /// No address weighs more.
+    address_at_most: Weight,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    pub(crate) fn new(corpus: &'a Corpus, weights: &'a Weights) -> Context<'a> {
+        Context { corpus, weights, address_at_most: address::at_most(corpus, weights) }
+    }
+
     /// The adjustment for agreeing on a value exactly.
     fn exactly(&self, field: Field, surprise: Surprise) -> Weight {
         surprise.exact - self.weights.usual(field)
@@ -68,10 +80,11 @@ impl Context<'_> {
     }
 }
 
-/// Compares two records. The result does not depend on their order.
+/// Compares two records. The result does not depend on their order. Comparisons are noted in the order of what they cost.
 pub(crate) fn compare<S: Sink>(context: Context<'_>, a: RecordIndex, b: RecordIndex, sink: &mut S) {
     let corpus = context.corpus;
     let (x, y) = (corpus.person(a), corpus.person(b));
+    look::ahead(corpus, x, y);
     name::compare(context, x.names.of(&corpus.names), y.names.of(&corpus.names), sink);
     if !x.birth_date.is_missing() && !y.birth_date.is_missing() {
         let level = date::compare(x.birth_date, y.birth_date);
@@ -80,10 +93,6 @@ pub(crate) fn compare<S: Sink>(context: Context<'_>, a: RecordIndex, b: RecordIn
             _ => Weight::ZERO,
         };
         sink.note(Comparison::BirthDate, Found { level, adjustment });
-    }
-    if !x.addresses.is_empty() && !y.addresses.is_empty() {
-        let found = address::compare(context, x.addresses.of(&corpus.addresses), y.addresses.of(&corpus.addresses));
-        sink.note(Comparison::Address, found);
     }
     if !x.emails.is_empty() && !y.emails.is_empty() {
         let found = contact::emails(context, x.emails.of(&corpus.emails), y.emails.of(&corpus.emails));
@@ -109,6 +118,11 @@ pub(crate) fn compare<S: Sink>(context: Context<'_>, a: RecordIndex, b: RecordIn
         contact::extras(context, x.extras.of(&corpus.extras), y.extras.of(&corpus.extras), |found| {
             sink.note(Comparison::Extra, found);
         });
+    }
+    // Last, as it takes most of the time, and most pairs are strangers whatever their addresses.
+    if !x.addresses.is_empty() && !y.addresses.is_empty() && sink.cares(context.address_at_most) {
+        let found = address::compare(context, x.addresses.of(&corpus.addresses), y.addresses.of(&corpus.addresses));
+        sink.note(Comparison::Address, found);
     }
 }
 

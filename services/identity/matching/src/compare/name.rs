@@ -7,7 +7,7 @@ use crate::{
     level::{Comparison, Level, MISSING, middle, name, order, same},
     lexicon::{Lexicon, NONE, Term},
     nickname::{is_abbreviation, is_diminutive},
-    similarity::{jaro_winkler, may_reach, within_one_edit},
+    similarity::jaro_winkler,
     weight::Weight,
 };
 
@@ -118,34 +118,30 @@ fn halve(weight: Weight) -> Weight {
 
 /// The level of two names. Given names know nicknames, surnames several words.
 pub fn level(lexicon: &Lexicon, x: Term, y: Term, given: bool) -> Level {
-    let (a, b) = (lexicon.word(x), lexicon.word(y));
+    let (a, b) = (lexicon.sketch(x), lexicon.sketch(y));
     if x == y {
         return if a.is_initial() { name::INITIAL } else { name::EXACT };
     }
-    if a.script != b.script {
+    if a.script() != b.script() {
         return MISSING;
     }
     if a.is_initial() || b.is_initial() {
-        return if a.bytes()[..1] == b.bytes()[..1] { name::INITIAL } else { name::DIFFERENT };
+        return if a.first() == b.first() { name::INITIAL } else { name::DIFFERENT };
     }
-    if given {
-        if a.is_nickname_of(b) || is_diminutive(a.bytes(), b.bytes()) || is_abbreviation(a.bytes(), b.bytes()) {
-            return name::RELATED;
-        }
-    } else if shares_a_word(lexicon, x, y) {
+    let related = if given { are_forms(lexicon, x, y) } else { shares_a_word(lexicon, x, y) };
+    if related {
         return name::RELATED;
     }
-    let alike = a.sound == b.sound && a.sound != 0;
-    if !may_reach((a.bytes(), a.letters), (b.bytes(), b.letters), WEAK) {
+    let alike = lexicon.sound(x) == lexicon.sound(y) && lexicon.sound(x) != 0;
+    if !a.may_reach(b, WEAK as i32) {
         return if alike { name::SIMILAR } else { name::DIFFERENT };
     }
-    let similarity = jaro_winkler(a.bytes(), b.bytes());
-    let shorter = a.bytes().len().min(b.bytes().len());
-    if similarity >= CLOSE || (shorter >= 4 && within_one_edit(a.bytes(), b.bytes())) {
+    let similarity = jaro_winkler(lexicon.word(x).bytes(), lexicon.word(y).bytes());
+    if similarity >= CLOSE || (a.length().min(b.length()) >= 4 && lexicon.within_one_edit(x, y)) {
         name::CLOSE
     } else if alike {
         name::SIMILAR
-    } else if given && !a.formals.is_empty() && !b.formals.is_empty() {
+    } else if given && a.is_known() && b.is_known() {
         // Both are well known as names of their own: Mark is not a misspelt Marsha.
         name::DIFFERENT
     } else if similarity >= SIMILAR {
@@ -161,8 +157,25 @@ const CLOSE: u32 = 940;
 const SIMILAR: u32 = 880;
 const WEAK: u32 = 750;
 
+/// Whether one given name is a nickname, a pet form or an abbreviation of the other.
+fn are_forms(lexicon: &Lexicon, x: Term, y: Term) -> bool {
+    let (a, b) = (lexicon.sketch(x), lexicon.sketch(y));
+    // Pet forms share three letters, abbreviations the first.
+    let begin_alike = a.common_prefix(b) > 0;
+    let both_known = a.is_known() && b.is_known();
+    if !begin_alike && !both_known {
+        return false;
+    }
+    let (a, b) = (lexicon.word(x), lexicon.word(y));
+    a.is_nickname_of(b)
+        || (begin_alike && (is_diminutive(a.bytes(), b.bytes()) || is_abbreviation(a.bytes(), b.bytes())))
+}
+
 fn shares_a_word(lexicon: &Lexicon, x: Term, y: Term) -> bool {
-    let (xs, ys) = (lexicon.parts(lexicon.word(x)), lexicon.parts(lexicon.word(y)));
+    if !lexicon.sketch(x).is_several() && !lexicon.sketch(y).is_several() {
+        return false;
+    }
+    let (xs, ys) = (lexicon.parts(x), lexicon.parts(y));
     xs.contains(&y) || ys.contains(&x) || xs.iter().any(|part| ys.contains(part))
 }
 

@@ -29,19 +29,27 @@ fn is_combining(c: char) -> bool {
 /// Words of letters and digits. Apostrophes and full stops within a word vanish (`O'Hare` is `ohare`, `P.O.` is `po`);
 /// everything else separates.
 pub fn words(text: &str) -> Vec<String> {
+    let vanishes = |c: char| matches!(c, '\'' | '\u{2019}' | '\u{2018}' | '`' | '\u{02bc}');
+    let stays = |c: char| c.is_alphanumeric() || is_joining_mark(c);
     let mut words = Vec::new();
-    let mut word = String::new();
-    for c in fold(text).chars() {
-        if c.is_alphanumeric() || is_joining_mark(c) {
-            word.push(c);
-        } else if c == '.' && word.chars().nth(1).is_none() {
-            // Initials stay together: `P.O.` is one word, `St.Louis` two.
-        } else if !matches!(c, '\'' | '\u{2019}' | '\u{2018}' | '`' | '\u{02bc}') && !word.is_empty() {
-            words.push(std::mem::take(&mut word));
+    let folded = fold(text);
+    for piece in folded.split(|c| !stays(c) && !vanishes(c) && c != '.').filter(|piece| !piece.is_empty()) {
+        if piece.chars().all(stays) {
+            words.push(piece.to_owned());
+            continue;
         }
-    }
-    if !word.is_empty() {
-        words.push(word);
+        let mut word = String::new();
+        for c in piece.chars().filter(|c| !vanishes(*c)) {
+            if stays(c) {
+                word.push(c);
+            } else if word.chars().nth(1).is_some() {
+                // Initials stay together: `P.O.` is one word, `St.Louis` two.
+                words.push(std::mem::take(&mut word));
+            }
+        }
+        if !word.is_empty() {
+            words.push(word);
+        }
     }
     words
 }

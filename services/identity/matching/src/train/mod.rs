@@ -6,9 +6,9 @@ pub use expect::{Label, State, Trainer};
 
 use crate::{
     batch::match_records,
-    block,
+    block::{self, Blocks},
     compare::{Found, Sink, compare},
-    corpus::Corpus,
+    corpus::{Corpus, RecordIndex},
     frequency::SMOOTHING,
     guard::CannotLinks,
     level::{COMPARISONS, Comparison},
@@ -82,6 +82,9 @@ fn coverage(model: &Model, corpus: &Corpus) -> Weight {
     if !(0.45..0.6).contains(&(matches / records)) {
         return Weight::ZERO;
     }
+    if many_are_alone(model, corpus) {
+        return Weight::ZERO;
+    }
     let outcome = match_records(model, corpus, &CannotLinks::default());
     let mut sizes = vec![0u32; corpus.len()];
     outcome.cluster.iter().for_each(|cluster| sizes[*cluster as usize] += 1);
@@ -90,13 +93,37 @@ fn coverage(model: &Model, corpus: &Corpus) -> Weight {
     if covered < COVERED { Weight::ZERO } else { Weight::bits((covered / (1.0 - covered)).log2()) }
 }
 
+/// About so many records show whether it is worth the time to match all of them.
+const SHOWN: u64 = 2_500;
+
+/// Whether far more records have nobody than [`COVERED`] allows: certain of a sample, which it takes no clusters to see.
+fn many_are_alone(model: &Model, corpus: &Corpus) -> bool {
+    let every = corpus.len() as u64 / SHOWN;
+    if every < 2 {
+        return false;
+    }
+    // Drawn by the records' keys, whatever their order.
+    let drawn: Vec<bool> = corpus.indices().map(|index| mix(corpus.key(index) as u64).is_multiple_of(every)).collect();
+    let weights = model.weights();
+    let scorer = Scorer::new(corpus, &weights);
+    let mut alone = drawn.clone();
+    let pairs = |a: RecordIndex, b: RecordIndex| drawn[a as usize] || drawn[b as usize];
+    Blocks::around(corpus, &model.stop_keys, &drawn).for_some_pairs(pairs, |a, b| {
+        if (alone[a as usize] || alone[b as usize]) && scorer.score_from(a, b, model.thresholds.merge).is_some() {
+            (alone[a as usize], alone[b as usize]) = (false, false);
+        }
+    });
+    let count = |flags: &[bool]| flags.iter().filter(|flag| **flag).count() as f64;
+    count(&alone) > 2.0 * (1.0 - COVERED) * count(&drawn)
+}
+
 /// u-probabilities from random pairs. A pair counts by its probability of being strangers, or the few matches among the
 /// pairs of a small data set would pass for chance.
 fn estimate_u(model: &mut Model, corpus: &Corpus, options: Options) {
     let weights = model.weights();
     let scorer = Scorer::new(corpus, &weights);
     let mut counts = [[0.0; LEVELS]; COMPARISONS];
-    for_random_pairs(corpus.len() as u64, options, |a, b| {
+    for_random_pairs(corpus, options, |a, b| {
         let mut tally = Tally { total: Total::new(&weights), found: [0; COMPARISONS] };
         compare(scorer.context(), a, b, &mut tally);
         let stranger = 1.0 - tally.total.score().probability();
@@ -133,22 +160,31 @@ impl Sink for Tally<'_> {
     }
 }
 
-/// Visits random pairs of `n` records, or each pair once if there are no more than asked for. The same every time.
-fn for_random_pairs(n: u64, Options { seed, random_pairs: most, .. }: Options, mut visit: impl FnMut(u32, u32)) {
+/// At most so many random pairs share a record, unless there are too few records.
+const DRAWN_WITH: usize = 8;
+
+/// Visits random pairs of records, or each pair once if there are no more than asked for. The same every time, whatever
+/// the order of the records.
+///
+/// Records are drawn in a row, and each is paired with the few that follow it: what was just looked at is near at hand,
+/// and looking it up is most of the work.
+fn for_random_pairs(corpus: &Corpus, options: Options, mut visit: impl FnMut(RecordIndex, RecordIndex)) {
+    let (n, most) = (corpus.len(), options.random_pairs as usize);
     if n < 2 {
         return;
     }
     if n * (n - 1) / 2 <= most {
-        for a in 0..n as u32 {
-            (a + 1..n as u32).for_each(|b| visit(a, b));
+        for a in corpus.indices() {
+            (a + 1..n as RecordIndex).for_each(|b| visit(a, b));
         }
         return;
     }
-    let salt = salt(seed);
-    for draw in 0..most {
-        let (a, b) = (mix((2 * draw + 1) ^ salt) % n, mix((2 * draw + 2) ^ salt) % (n - 1));
-        visit(a as u32, if b >= a { b + 1 } else { b } as u32);
-    }
+    let salt = salt(options.seed);
+    let mut row: Vec<RecordIndex> = corpus.indices().collect();
+    row.sort_by_cached_key(|index| (mix(corpus.key(*index) as u64 ^ salt), corpus.key(*index)));
+    let following = most.div_ceil(n).max(DRAWN_WITH);
+    let pairs = (0..n).flat_map(|at| (1..=following).map(move |next| (at, (at + next) % n)));
+    pairs.filter(|(a, b)| a != b).take(most).for_each(|(a, b)| visit(row[a], row[b]));
 }
 
 /// What a seed adds to a draw; nothing for 0.
