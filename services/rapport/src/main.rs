@@ -27,7 +27,7 @@ enum Command {
     /// Bring the stores' schemas up to date, and end.
     Migrate(migrate::Args),
     /// Import a CSV or JSON-lines file by a mapping; go on where an earlier import stopped. Customers are linked and matched
-    /// as they arrive.
+    /// as they arrive; a first load is matched when all of it is there.
     Import {
         /// The file: .csv, .jsonl or .ndjson, with .gz or without.
         input: PathBuf,

@@ -99,7 +99,7 @@ async fn stream(channel: &Transport, noun: &str, mapping: &str, demo: &Demo, row
     let mapping = lines::mapping(mapping, demo.shift_days)?;
     let bar = progress(noun, rows.len() as u64);
     let lines = rows.into_iter().zip(1..).map(|(row, number)| send::Line { number, row: Ok(row) });
-    let mut outcomes = send::send(channel.clone(), mapping.into(), lines);
+    let mut outcomes = send::send(channel.clone(), mapping.into(), false, lines);
     while let Some(outcome) = outcomes.recv().await {
         if let Some(rejection) = outcome?.rejection {
             bail!("the server refused a line of the demo's {noun}: {}", rejection.message);

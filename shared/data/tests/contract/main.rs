@@ -3,6 +3,7 @@
 mod checkpoint;
 mod consumers;
 mod dead;
+mod each;
 mod feed;
 mod gaps;
 mod grpc;
