@@ -2,11 +2,15 @@
 //! together. Nobody waits for others to come.
 //!
 //! On SQLite, where there is one writer, every `Identify` goes this way. On PostgreSQL those do that are likely to file
-//! records: they come one after the other anyway, under the tenant's lock. The others run side by side.
+//! records: they come one after the other anyway, under the tenant's lock. Of the others a few run side by side; what is
+//! more goes together, rather than wait for a connection.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use data::Dialect;
@@ -19,12 +23,28 @@ use super::{SqlCustomers, matching::Hints};
 
 /// How many calls share a transaction at most.
 const GROUP: usize = 256;
+/// How many calls have a transaction of their own at once.
+const SIDE_BY_SIDE: usize = 4;
 
 type Answer = Result<Written<Identified>, Fault>;
 
-/// The calls that wait, by tenant. A tenant that is here is being served.
+/// The calls that are under way.
 #[derive(Clone, Default)]
-pub(super) struct Together(Arc<Mutex<HashMap<Tenant, VecDeque<Waiting>>>>);
+pub(super) struct Together {
+    /// Those that wait, by tenant. A tenant that is here is being served.
+    waiting: Arc<Mutex<HashMap<Tenant, VecDeque<Waiting>>>>,
+    /// How many have a transaction of their own.
+    alone: Arc<AtomicUsize>,
+}
+
+/// A call that has a transaction of its own.
+struct Alone(Arc<AtomicUsize>);
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// A call that waits.
 struct Waiting {
@@ -42,9 +62,16 @@ impl Waiting {
 }
 
 impl Together {
+    /// A place beside the others, if there is one.
+    fn beside(&self) -> Option<Alone> {
+        let before = self.alone.fetch_add(1, Ordering::Relaxed);
+        let alone = Alone(self.alone.clone());
+        (before < SIDE_BY_SIDE).then_some(alone)
+    }
+
     /// Adds a call; says whether its tenant is not being served yet.
     fn wait(&self, call: Waiting) -> bool {
-        let mut waiting = self.0.lock();
+        let mut waiting = self.waiting.lock();
         match waiting.get_mut(&call.caller.tenant) {
             Some(calls) => {
                 calls.push_back(call);
@@ -59,7 +86,7 @@ impl Together {
 
     /// The calls that go next; `None` ends the service of the tenant.
     fn next(&self, tenant: &Tenant) -> Option<Vec<Waiting>> {
-        let mut waiting = self.0.lock();
+        let mut waiting = self.waiting.lock();
         let calls = waiting.get_mut(tenant)?;
         calls.retain(|call| !call.reply.is_closed());
         let mut group: Vec<Waiting> = calls.pop_front().into_iter().collect();
@@ -94,7 +121,7 @@ struct Serving {
 impl Drop for Serving {
     fn drop(&mut self) {
         if !self.done {
-            self.together.0.lock().remove(&self.tenant);
+            self.together.waiting.lock().remove(&self.tenant);
         }
     }
 }
@@ -102,9 +129,13 @@ impl Drop for Serving {
 impl SqlCustomers {
     /// Carries out a command, with others where it has to wait for them anyway.
     pub(super) async fn take_in(&self, caller: &Caller, once: Option<Once>, command: Identify) -> Answer {
-        let sqlite = self.store.dialect() == Dialect::Sqlite;
         // Whoever may not create is carried out alone: it is undone if nobody was found.
-        if command.create_if_missing && (sqlite || command.traits.keys().any(|name| is_name(name))) {
+        let may_share = command.create_if_missing;
+        if may_share && (self.store.dialect() == Dialect::Sqlite || likely_to_file(&command)) {
+            return self.share(caller, once, command).await;
+        }
+        let beside = self.together.beside();
+        if may_share && beside.is_none() {
             return self.share(caller, once, command).await;
         }
         let hints = Arc::new(Hints::default());
@@ -157,11 +188,20 @@ impl SqlCustomers {
         }
     }
 
-    /// Carries out commands that are likely to file records.
+    /// Carries out commands together.
     async fn in_line(&self, caller: &Caller, calls: (Vec<Option<Once>>, Vec<Identify>)) -> Result<Vec<Answer>, Fault> {
-        let _turn = self.matchers.turn(&caller.tenant).await;
-        self.carry_out(caller, calls, &Arc::new(Hints::filing())).await
+        if calls.1.iter().any(likely_to_file) {
+            let _turn = self.matchers.turn(&caller.tenant).await;
+            return self.carry_out(caller, calls, &Arc::new(Hints::filing())).await;
+        }
+        let hints = Arc::new(Hints::default());
+        self.matchers.in_turn(&caller.tenant, &hints, || self.carry_out(caller, calls.clone(), &hints)).await
     }
+}
+
+/// Whether a command is likely to file a record, for which it needs the tenant's lock: it names somebody.
+fn likely_to_file(command: &Identify) -> bool {
+    command.traits.keys().any(|name| is_name(name))
 }
 
 fn single(answers: Vec<Answer>) -> Answer {
