@@ -163,6 +163,7 @@ async fn bulk(app: &App) -> Result<()> {
             identifiers: vec![it::app::claim("crm", &(i / 2).to_string())],
             ..IdentifyRequest::default()
         }),
+        ..IdentifyStreamRequest::default()
     });
     let mut stream =
         app.identity().identify_stream(tokio_stream::iter(records.collect::<Vec<_>>())).await?.into_inner();

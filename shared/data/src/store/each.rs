@@ -46,17 +46,13 @@ pub(super) struct Calls<T, A, F> {
     onces: Vec<Option<Once>>,
     work: F,
     recorder: Recorder<T>,
-    done: Option<(Option<A>, Vec<Result<(T, Answer), Fault>>)>,
-    reply: oneshot::Sender<Result<Each<T, A>, Fault>>,
+    /// What concerns all that were carried out, and the answers.
+    done: Option<(Option<A>, Vec<Answer<T>>)>,
+    reply: oneshot::Sender<Outcome<T, A>>,
 }
 
-/// Where an answer comes from.
-enum Answer {
-    /// From this transaction, of which it tells this.
-    Now(Revision),
-    /// From an earlier one.
-    Before(Revision),
-}
+type Answer<T> = Result<Written<T>, Fault>;
+type Outcome<T, A> = Result<Each<T, A>, Fault>;
 
 impl<T, A, F> Calls<T, A, F> {
     pub(super) fn new(
@@ -64,7 +60,7 @@ impl<T, A, F> Calls<T, A, F> {
         onces: Vec<Option<Once>>,
         work: F,
         recorder: Recorder<T>,
-    ) -> (Self, oneshot::Receiver<Result<Each<T, A>, Fault>>) {
+    ) -> (Self, oneshot::Receiver<Outcome<T, A>>) {
         let (reply, waiting) = oneshot::channel();
         (Self { tenant, onces, work, recorder, done: None, reply }, waiting)
     }
@@ -82,12 +78,12 @@ where
 
     fn run<'t>(&'t mut self, tx: &'t Tx) -> BoxFuture<'t, Result<Effects, Fault>> {
         async move {
-            let mut answers: Vec<Option<Result<(T, Answer), Fault>>> = Vec::new();
+            let mut answers: Vec<Option<Answer<T>>> = Vec::new();
             for known in once::claim_each(tx, &self.onces).await? {
                 answers.push(match known {
                     Ok(Recorded::Never) => None,
                     Ok(Recorded::Before { reply, revision }) => {
-                        Some(self.recorder.read(&reply).map(|value| (value, Answer::Before(revision))))
+                        Some(self.recorder.read(&reply).map(|value| Written { value, revision, replayed: true }))
                     }
                     Err(fault) => Some(Err(fault)),
                 });
@@ -111,7 +107,7 @@ where
                         if let Some(once) = once {
                             recorded.push((once, self.recorder.write(&value)?, share.clone()));
                         }
-                        Ok((value, Answer::Now(share.revision)))
+                        Ok(Written { value, revision: share.revision, replayed: false })
                     }
                     Err(fault) => {
                         failed.extend(once);
@@ -135,13 +131,7 @@ where
         let outcome = outcome.and_then(|revision| {
             let (all, answers) = done.ok_or_else(|| Fault::internal("calls committed without answers"))?;
             let all = all.map(|value| Written { value, revision, replayed: false });
-            let answers = answers.into_iter().map(|answer| {
-                answer.map(|(value, of)| match of {
-                    Answer::Now(revision) => Written { value, revision, replayed: false },
-                    Answer::Before(revision) => Written { value, revision, replayed: true },
-                })
-            });
-            Ok(Each { all, answers: answers.collect() })
+            Ok(Each { all, answers })
         });
         // Whoever waited may be gone; the writes stand.
         let _ = reply.send(outcome);
