@@ -152,11 +152,12 @@ pub(crate) fn etag(version: i64, updated_at: Timestamp) -> String {
 }
 
 /// Joins the claims of several records on one identifier: seen first and last by any, verified by any, brought by the
-/// record that claimed it first.
+/// record that claimed it first; of those that came in one transaction, by the one that was observed first.
 fn identifiers(mut claims: Vec<Sourced>) -> Vec<CustomerIdentifier> {
-    claims.sort_by(|a, b| {
-        (&a.claim.identifier, a.claim.created_at, &a.source).cmp(&(&b.claim.identifier, b.claim.created_at, &b.source))
-    });
+    fn order(of: &Sourced) -> impl Ord + '_ {
+        (&of.claim.identifier, of.claim.created_at, of.claim.first_seen, &of.source)
+    }
+    claims.sort_by(|a, b| order(a).cmp(&order(b)));
     let mut joined: Vec<CustomerIdentifier> = Vec::with_capacity(claims.len());
     for Sourced { source, claim, leads, shared } in claims {
         let verified = claim.is_verified();

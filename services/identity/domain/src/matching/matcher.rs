@@ -1,6 +1,10 @@
 //! The matcher in force: a frozen model, compiled.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use identity_matching::{
     block::{Key, keys},
@@ -29,9 +33,10 @@ impl fmt::Debug for Matcher {
 }
 
 impl Default for Matcher {
-    /// The shipped model, number 0.
+    /// The shipped model, number 0; its weights are worked out once.
     fn default() -> Self {
-        Self::new(0, Model::default(), Vec::new())
+        static SHIPPED: LazyLock<Matcher> = LazyLock::new(|| Matcher::new(0, Model::default(), Vec::new()));
+        SHIPPED.clone()
     }
 }
 
