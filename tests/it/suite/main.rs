@@ -6,6 +6,9 @@
 //! | [`the_loop`] | identify, differentiate, interact, customize: once around |
 //! | [`merges`] | concurrent merges lose nothing (hard cases 1 and 6) |
 //! | [`splits`] | merge, then split, is as if nothing had happened (hard cases 5 and 6) |
+//! | [`parting`] | who was joined for a resemblance that is gone: as if nothing had happened, too |
+//! | [`histories`] | random histories of merges and splits, in one process |
+//! | [`town`], [`portrait`] | some customers, what they live through, and everything that is read of them then |
 //! | [`streams`] | streams that are cut and resumed by cursor |
 //! | [`windows`] | windows that expire by the clock alone; late and duplicate events (cases 7 and 8) |
 //! | [`read_your_writes`] | `at_least` across services, ten thousand times; a feed that is held up |
@@ -34,15 +37,19 @@ macro_rules! in_both_shapes {
 
 mod bad_input;
 mod credentials;
+mod histories;
 mod merges;
 mod not_yet_served;
 mod once;
 mod operations;
+mod parting;
+mod portrait;
 mod read_your_writes;
 mod splits;
 mod streams;
 mod surface;
 mod tenants;
 mod the_loop;
+mod town;
 mod windows;
 mod without_redis;
